@@ -4,6 +4,7 @@ import { spanText } from "./format.js";
 import type { Connection, LiveView } from "./live/live.js";
 import { Locked } from "./live/locked.js";
 import { Now } from "./now/now.js";
+import { Fence } from "./parts/fence.js";
 import { Pill, type Tone } from "./parts/pill.js";
 import { applyTheme, keptTheme, themes } from "./parts/theme.js";
 import { Try } from "./try/try.js";
@@ -56,8 +57,11 @@ export function App({ view, onKey }: AppProps): JSX.Element {
             The server has another version than this page. <a href="">Load it again</a>.
           </p>
         )}
-        {tab === "now" && view.status !== null && <Now view={view} status={view.status} />}
-        {tab === "why" && view.status !== null && <Why findings={findings} />}
+        {tab !== "try" && view.status !== null && (
+          <Fence look={view.status}>
+            {tab === "now" ? <Now view={view} status={view.status} /> : <Why findings={findings} />}
+          </Fence>
+        )}
         {/* It keeps what was written. */}
         <div hidden={tab !== "try"}>
           <Try isShown={tab === "try"} onKey={onKey} />

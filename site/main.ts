@@ -2,7 +2,7 @@
  * READ FIRST. The docs as a site of files: `npm run site` writes it to `build/docs`, and any host of files can serve it, under
  * any path. What pages link to in the repository comes along; a link that leads nowhere is an error, and nothing is written.
  */
-import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
@@ -25,14 +25,25 @@ export async function writeSite(out: string): Promise<number> {
   const pictures = linked.filter((path) => /\.(png|svg)$/.test(path));
   const sources = linked.filter((path) => !pictures.includes(path));
   const known = new Set([...pages.keys(), ...linked]);
-  rmSync(out, { recursive: true, force: true });
+  clear(out);
+  // First of all: by it a site is known again, also one that was not finished.
+  write(join(out, searchFile), JSON.stringify(sectionsOf(pages.values())));
   const framed = [...pages.values()].map(framedPage);
   for (const page of [...framed, ...sources.map((path) => framedSource(path, known))])
     write(join(out, page.address), frame(page, groups));
   for (const path of pictures) cpSync(path, join(out, addressOf(path)));
-  write(join(out, "search.json"), JSON.stringify(sectionsOf(pages.values())));
   await writeAssets(out);
   return framed.length;
+}
+
+const searchFile = "search.json";
+
+/** Of a site of before. Who named another folder by mistake, `docs` or the repository, keeps it. */
+function clear(out: string): void {
+  const names = existsSync(out) ? readdirSync(out) : [];
+  if (names.length > 0 && !names.includes(searchFile))
+    throw new Error(`${out} is no site, and not empty: name another folder, or remove it yourself`);
+  rmSync(out, { recursive: true, force: true });
 }
 
 async function writeAssets(out: string): Promise<void> {

@@ -12,7 +12,9 @@ import type { Tracing } from "./tracing/open-tracing.js";
 import { within } from "./work/within.js";
 
 /** Where draining took all of its time: the spans of what was cut off are those that somebody will ask for. */
-const lastSpansMs = 1_000;
+const lastSpansMsMin = 1_000;
+/** Where all is answered already: nobody waits longer for a collector that takes nothing. */
+const lastSpansMsMax = 5_000;
 
 /** Before there is a listener. */
 const nothingHeld: HeldByListener = { connections: 0, bodiesBytes: 0, repliesBytes: 0 };
@@ -59,7 +61,8 @@ export class OpenedParts {
     // Behind the listeners, whose callers may ask for jobs, and the pipelines: what of jobs was cut off is run again.
     await jobs?.stop({ drainMs: 0 });
     // Every request has ended, and its spans with it.
-    await tracing?.close(Math.max(lastSpansMs, endsAtMs - performance.now()));
+    const spansMs = Math.max(lastSpansMsMin, endsAtMs - performance.now());
+    await tracing?.close(Math.min(lastSpansMsMax, spansMs));
     await link?.close();
     await entrance?.close();
     this.delay[Symbol.dispose]();

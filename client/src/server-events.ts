@@ -12,9 +12,11 @@ const jobEventCharactersMax = 4 * 1024 * 1024;
 /** Server-sent events, fed with bytes that may be cut anywhere. What has not ended with a blank line when the stream does is none. */
 export class ServerEventParser {
   readonly #decoder = new TextDecoder("utf-8", { fatal: true });
-  #rest = "";
+  /** The line that has begun, in the pieces in which it came: joined once, so long lines cost linear time. */
+  #pieces: string[] = [];
   #type = "";
   #data: string[] = [];
+  /** Of the event that has not ended, with the line that has begun. */
   #characters = 0;
   readonly #eventCharactersMax: number;
 
@@ -24,14 +26,19 @@ export class ServerEventParser {
 
   /** Throws `response_invalid` where an event has no end, and where it is not UTF-8. */
   push(bytes: Uint8Array): ServerEvent[] {
-    const lines = (this.#rest + this.#decode(bytes)).split(/\r?\n/);
-    this.#rest = lines.pop() ?? "";
+    const lines = this.#decode(bytes).split("\n");
+    const rest = lines.pop() ?? "";
     const events: ServerEvent[] = [];
-    for (const line of lines) {
+    for (const part of lines) {
+      this.#characters += part.length;
+      const line = [...this.#pieces, part].join("").replace(/\r$/, "");
+      this.#pieces = [];
       if (line === "") events.push(...this.#end());
       else this.#take(line);
     }
-    if (this.#characters + this.#rest.length > this.#eventCharactersMax) {
+    if (rest !== "") this.#pieces.push(rest);
+    this.#characters += rest.length;
+    if (this.#characters > this.#eventCharactersMax) {
       throw new MillraceError("response_invalid", "An event of the reply has no end.");
     }
     return events;
@@ -49,7 +56,6 @@ export class ServerEventParser {
     const at = line.indexOf(":");
     const [field, value] =
       at === -1 ? [line, ""] : [line.slice(0, at), line.slice(at + 1).replace(/^ /, "")];
-    this.#characters += line.length;
     if (field === "event") this.#type = value;
     if (field === "data") this.#data.push(value);
   }

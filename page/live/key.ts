@@ -2,6 +2,11 @@
 
 const name = "millrace-key";
 
+/** A header carries no other letters: the browser would refuse to ask, each time, as if nobody answered. */
+export function isKey(text: string): boolean {
+  return /^[\x21-\x7e]+$/.test(text);
+}
+
 export function keptKey(): string | null {
   return sessionStorage.getItem(name);
 }

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useId, useState } from "preact/hooks";
-import { forgetKey, keepKey, keptKey } from "./key.js";
+import { forgetKey, isKey, keepKey, keptKey } from "./key.js";
 
 interface LockedProps {
   readonly why: string;
@@ -14,12 +14,16 @@ interface LockedProps {
 /** Why nothing is seen, and the field for a key. */
 export function Locked({ why, isRefused, to, onKey }: LockedProps): JSX.Element {
   const id = useId();
-  const [key, setKey] = useState("");
+  const [typed, setTyped] = useState("");
+  const [isNone, setNone] = useState(false);
   const submit = (event: Event): void => {
     event.preventDefault();
+    const key = typed.trim();
+    setNone(key !== "" && !isKey(key));
     if (key === "") forgetKey();
-    else keepKey(key);
-    setKey("");
+    else if (isKey(key)) keepKey(key);
+    else return;
+    setTyped("");
     onKey();
   };
   return (
@@ -53,11 +57,16 @@ export function Locked({ why, isRefused, to, onKey }: LockedProps): JSX.Element 
           id={id}
           type="password"
           autocomplete="off"
-          value={key}
-          onInput={(event) => setKey(event.currentTarget.value)}
+          value={typed}
+          onInput={(event) => setTyped(event.currentTarget.value)}
         />
         <button type="submit">{to === "look" ? "Look" : "Use it"}</button>
       </form>
+      {isNone && (
+        <p class="reason" role="alert">
+          That is no key: a key has letters without accents, digits and dashes only.
+        </p>
+      )}
       <p class="note">It is kept in this tab until it is closed, and sent to this server only.</p>
     </section>
   );

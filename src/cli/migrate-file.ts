@@ -2,7 +2,7 @@
 import { constants } from "node:fs";
 import { copyFile, open, readFile, realpath, rm, stat } from "node:fs/promises";
 import { MillraceError } from "millrace-client/wire";
-import { configVersion } from "../options/config-file.js";
+import { configurationTextOf, configVersion } from "../options/config-file.js";
 import { migrateConfig } from "../options/migrate-config.js";
 import { move } from "../platform/move.js";
 import { hasCode, messageOf } from "../work/thrown.js";
@@ -30,7 +30,7 @@ export async function migrateFile(path: string, isPrinted: boolean): Promise<voi
 
 async function readText(path: string): Promise<string> {
   try {
-    return await readFile(path, "utf8");
+    return configurationTextOf(await readFile(path));
   } catch (cause) {
     throw new MillraceError("option_invalid", `${path}: ${messageOf(cause)}`, { cause });
   }

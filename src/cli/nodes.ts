@@ -4,6 +4,7 @@ import { Millrace, type NodeStatus, type NodesResponse } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
 import { addServerFlags, keyOf, runRemote, type ServerFlags } from "./remote.js";
 import { textTable } from "./status.js";
+import { withoutControls } from "./without-controls.js";
 
 interface Flags extends ServerFlags {
   readonly json?: boolean;
@@ -40,7 +41,9 @@ async function show(flags: Flags, signal: AbortSignal): Promise<number> {
 function view({ nats, nodes, deployment }: NodesResponse): string {
   const head = ["node", "role", "state", "heard", "pipelines", "realtime", "bulk", "models"];
   return [
-    `${deployment.name} ${deployment.version} · ${deployment.environment} · asked ${deployment.node} · NATS ${nats}`,
+    withoutControls(
+      `${deployment.name} ${deployment.version} · ${deployment.environment} · asked ${deployment.node} · NATS ${nats}`,
+    ),
     "",
     ...textTable(head, nodes.map(rowOf)),
     ...(nodes.length === 0 ? ["no node is heard of", ""] : []),

@@ -84,6 +84,9 @@ async function readLoad(file: string): Promise<RecordedLoad> {
   const { head, lines, isCut } = await readRecording(file);
   const fail = (why: string): MillraceError =>
     new MillraceError("option_invalid", `${file}: ${why}`);
+  const { policy } = head.options;
+  if (!policies.some((each) => each === policy))
+    throw fail(`its server had the policy ${policy}, which this millrace does not know`);
   const load = recordedLoad(head, { lines, isCut });
   if (load.calls.length === 0)
     throw fail("no request came while it was recorded: record for longer");

@@ -5,6 +5,7 @@ import { Millrace, MillraceError, type StatusResponse } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
 import { errorText } from "./program.js";
 import { addServerFlags, keyOf, runRemote, type ServerFlags } from "./remote.js";
+import { withoutControls } from "./without-controls.js";
 
 interface Flags extends ServerFlags {
   readonly watch?: boolean;
@@ -72,13 +73,15 @@ export function tellOfAdminPort(error: unknown): never {
 function view(status: StatusResponse): string {
   const { deployment, requests, items, waits } = status;
   return [
-    `${deployment.name} ${deployment.version} · ${deployment.environment} · ${deployment.node} · ${status.state} · up ${seconds(status.uptimeMs)} · policy ${status.policy}`,
+    withoutControls(
+      `${deployment.name} ${deployment.version} · ${deployment.environment} · ${deployment.node} · ${status.state} · up ${seconds(status.uptimeMs)} · policy ${status.policy}`,
+    ),
     `requests  active ${requests.active}, finished ${requests.finished}, refused ${requests.refused}, cancelled ${requests.cancelled}`,
     `items     done ${items.done}, failed ${items.failed}, retried ${items.retried}, cancelled ${items.cancelled}`,
     `waits     ${Object.entries(waits)
       .map(([name, wait]) => `${name} p50 ${ms(wait.p50Ms)}, p99 ${ms(wait.p99Ms)}`)
       .join("; ")}`,
-    ...jobs(status),
+    ...jobs(status).map(withoutControls),
     "",
     ...textTable(
       ["pipeline", "kind", "state", "in flight", "done", "memory", "now"],
@@ -170,9 +173,10 @@ function stages({ stages: all }: StatusResponse): string[][] {
   ]);
 }
 
+/** Of what a server or a file told: each row is one line, whatever is in it. */
 export function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   if (rows.length === 0) return [];
-  const all = [head, ...rows];
+  const all = [head, ...rows].map((row) => row.map(withoutControls));
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
   return [
     ...all.map((row) =>

@@ -32,7 +32,7 @@ export function registerTranslate(program: Command): void {
     .command("translate")
     .summary("translate arguments, or the lines of a file")
     .description("Translate arguments, lines of stdin, or lines of a file.")
-    .argument("[text...]", "texts; without any, and without --datafile, stdin is read")
+    .argument("[text...]", "texts; without any, or with - alone, stdin is read")
     .option("--datafile <file>", "one text a line; order and empty lines are kept")
     .option("--out <file>", "write here, complete or not at all, instead of stdout")
     .option("--beams <n>", "hypotheses of the search, 1 to 8", wholeNumber)
@@ -48,8 +48,13 @@ export function registerTranslate(program: Command): void {
     .option("--restart", "with --durable: another job, and --out anew")
     .addHelpText("after", examples);
   addBulkFlags(command).action((texts: string[], flags: TranslateFlags & FormerFlags) =>
-    runRemote((signal) => translate(texts, withoutFormer(flags), signal)),
+    runRemote((signal) => translate(isStdin(texts) ? [] : texts, withoutFormer(flags), signal)),
   );
+}
+
+/** As everywhere; nobody has a dash translated, and what came in would be lost. */
+function isStdin(texts: readonly string[]): boolean {
+  return texts.length === 1 && texts[0] === "-";
 }
 
 async function translate(

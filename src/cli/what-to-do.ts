@@ -3,6 +3,7 @@ import { CommanderError } from "commander";
 import { errorRegistry, type MillraceError } from "millrace-client/wire";
 import { missingRuntime } from "../runtime/installed-runtime.js";
 import { AdvisedError } from "./advised-error.js";
+import { withoutControls } from "./without-controls.js";
 
 /** Node's, of a certificate that nobody known has signed. */
 const strangers: readonly string[] = [
@@ -18,6 +19,9 @@ const optionCommands: readonly string[] = ["", "serve", "config"];
 /** `called`: the command as it is typed behind `millrace`: `jobs submit`. */
 export function whatToDo(error: MillraceError, called = ""): string {
   if (error instanceof AdvisedError) return error.advice;
+  const text = textTakenForFlag(error.cause);
+  if (text !== null)
+    return `If it is a text, two dashes stand before it: -- ${JSON.stringify(text)}`;
   const isUsage = error.code === "option_invalid" && !optionCommands.includes(called);
   if (isUsage || error.cause instanceof CommanderError)
     return `\`${["millrace", ...called.split(" "), "--help"].filter(Boolean).join(" ")}\` has what it takes, and examples.`;
@@ -40,6 +44,13 @@ export function whatToDo(error: MillraceError, called = ""): string {
     return "The server speaks no TLS there: the address begins with http://.";
   }
   return usual;
+}
+
+/** What no flag looks like: `-5 degrees`. */
+function textTakenForFlag(cause: unknown): string | null {
+  if (!(cause instanceof CommanderError) || cause.code !== "commander.unknownOption") return null;
+  const [, word = ""] = /unknown option '(.*)'/s.exec(cause.message) ?? [];
+  return /\s|^-\d/.test(word) ? withoutControls(word) : null;
 }
 
 /** Of the error and of what caused it. */

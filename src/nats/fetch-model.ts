@@ -114,8 +114,10 @@ async function removeLeftovers(parent: string, name: string): Promise<void> {
   const prefix = `.${name}.new-`;
   for (const entry of await readdir(parent)) {
     if (!entry.startsWith(prefix)) continue;
-    const pid = Number(entry.slice(prefix.length).split("-")[0]);
-    if (!isAlive(pid)) await rm(join(parent, entry), { recursive: true, force: true });
+    // What somebody else calls so is none of ours.
+    const [, pid] = /^(\d+)-[0-9a-f]{8}$/.exec(entry.slice(prefix.length)) ?? [];
+    if (pid !== undefined && !isAlive(Number(pid)))
+      await rm(join(parent, entry), { recursive: true, force: true });
   }
 }
 

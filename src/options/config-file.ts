@@ -32,9 +32,18 @@ export type ReadConfig = ConfigFile | { readonly problem: string };
 
 export function readConfigurationFile(path: string): ReadConfig {
   try {
-    return readConfigurationText(path, readFileSync(path, "utf8"));
+    return readConfigurationText(path, configurationTextOf(readFileSync(path)));
   } catch (error) {
     return { problem: `${path}: ${messageOf(error)}` };
+  }
+}
+
+/** Without the mark that some editors put before all else. @throws where it is no UTF-8, of which half would be other words */
+export function configurationTextOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new Error("it is no UTF-8: write it anew in that coding", { cause });
   }
 }
 

@@ -49,8 +49,10 @@ export class Slowness {
     const last = Math.floor(atMs / momentMs);
     for (let at = Math.floor((atMs - busyMs) / momentMs); at <= last; at += 1) {
       const covered = Math.min(atMs, (at + 1) * momentMs) - Math.max(atMs - busyMs, at * momentMs);
-      const moment = this.#moments.get(at) ?? { weight: 0, sum: 0 };
       const weight = Math.max(0, covered);
+      // It ended just as a moment began: nothing is known of that one.
+      if (weight === 0) continue;
+      const moment = this.#moments.get(at) ?? { weight: 0, sum: 0 };
       this.#moments.set(at, { weight: moment.weight + weight, sum: moment.sum + weight * ratio });
     }
   }

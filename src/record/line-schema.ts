@@ -1,12 +1,20 @@
-/** What a line of a recording must be: it may be of a damaged file, or of another hand. */
-import { type RecordLine, recordFormat } from "millrace-client/wire";
+/**
+ * What a line of a recording must be: it may be of a damaged file, or of another hand. Whoever replays it reckons with its numbers, so that
+ * none is larger than a server's can be, and nothing costs nothing.
+ */
+import { type RecordLine, recordFormat, recordSecondsMax } from "millrace-client/wire";
 import { z } from "zod";
 
-const amount = z.number().nonnegative();
+/** A recording takes a day at most; what it tells of may have begun before. */
+const msMax = 2_000 * recordSecondsMax;
+
+const amount = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER);
+const positive = z.number().positive().max(Number.MAX_SAFE_INTEGER);
+const ms = z.number().nonnegative().max(msMax);
 const count = z.number().int().nonnegative();
 const workClass = z.enum(["realtime", "bulk"]);
 const kind = z.enum(["realtime", "bulk", "shared"]);
-const atMs = z.number();
+const atMs = z.number().min(-msMax).max(msMax);
 
 const head = z.object({
   type: z.literal("head"),
@@ -14,7 +22,7 @@ const head = z.object({
   version: z.number().int().positive(),
   startedAtMs: amount,
   millrace: z.string(),
-  machine: z.object({ cores: amount, threads: count, memoryBytes: amount }),
+  machine: z.object({ cores: positive, threads: z.number().int().positive(), memoryBytes: amount }),
   options: z.object({
     policy: z.string(),
     realtimeTargetMs: amount,
@@ -24,14 +32,16 @@ const head = z.object({
     queuedBytesMax: amount,
     bulkThreshold: count,
   }),
-  pipelines: z.array(
-    z.object({
-      pipelineId: z.string(),
-      kind,
-      modelMemoryBytesMax: amount,
-      resident: z.array(z.string()),
-    }),
-  ),
+  pipelines: z
+    .array(
+      z.object({
+        pipelineId: z.string(),
+        kind,
+        modelMemoryBytesMax: amount,
+        resident: z.array(z.string()),
+      }),
+    )
+    .min(1),
   models: z.array(
     z.object({
       model: z.string(),
@@ -39,23 +49,23 @@ const head = z.object({
       mode: z.enum(["continuous", "one-shot"]),
       keep: z.enum(["pinned", "preloaded", "on-demand"]),
       bytes: amount,
-      loadMs: amount,
+      loadMs: ms,
       rowsMax: z.number().int().positive(),
       runRowsMax: z.number().int().positive().nullable(),
-      learned: z.record(z.string(), z.object({ perRunMs: amount, perUnitMs: amount })),
+      learned: z.record(z.string(), z.object({ perRunMs: ms, perUnitMs: ms })),
     }),
   ),
   openRequests: count,
 });
 
-const sizes = [amount, amount, amount, z.number().int().positive()] as const;
+const sizes = [positive, positive, positive, z.number().int().positive()] as const;
 const items = z.union([z.tuple(sizes), z.tuple([...sizes, z.string()])]);
 
 const request = z.object({
   type: z.literal("request"),
   id: count,
   atMs,
-  prepareMs: amount,
+  prepareMs: ms,
   model: z.string(),
   task: z.string(),
   class: workClass,
@@ -73,7 +83,7 @@ const runs = z.object({
   atMs,
   pipelineId: z.string(),
   model: z.string(),
-  busyMs: amount,
+  busyMs: ms,
   stages: z.array(
     z.object({
       stage: z.string(),
@@ -81,8 +91,8 @@ const runs = z.object({
       rows: amount,
       units: amount,
       paddedUnits: amount,
-      ms: amount,
-      sizes: z.array(z.tuple([amount, amount, amount])),
+      ms,
+      sizes: z.array(z.tuple([amount, amount, ms])),
     }),
   ),
 });

@@ -114,3 +114,31 @@ test(
     assert.deepEqual(echo.submit.seen, []);
   },
 );
+
+test(
+  "attack: a page of another site holds no recording and no stream of the status",
+  limit,
+  async () => {
+    await using echo = await startEcho({ corsOrigins: "https://app.example" });
+    const { url } = echo.server;
+    const { host } = new URL(url);
+    const held = (path: string, ...more: readonly string[]): Promise<number> =>
+      status(url, [`GET ${path} HTTP/1.1`, `host: ${host}`, ...more]);
+    const path = "/status/events?looks=1";
+    for (const head of [
+      "sec-fetch-site: cross-site",
+      "sec-fetch-site: same-site",
+      "origin: https://evil.example",
+    ])
+      assert.equal(await held(path, head), 403, head);
+    for (const head of [
+      "accept: */*",
+      "sec-fetch-site: none",
+      "sec-fetch-site: same-origin",
+      "origin: https://app.example",
+    ])
+      assert.equal(await held(path, head), 200, head);
+    // An answer that a page cannot read is hidden from it, as ever.
+    assert.equal(await held("/v1/models", "sec-fetch-site: cross-site"), 200);
+  },
+);

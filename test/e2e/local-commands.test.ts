@@ -223,3 +223,12 @@ test("attack: nobody reads what is said beside the results, and they come all th
   await until(() => child.exitCode !== null);
   assert.equal(child.exitCode, exitCodes.ok);
 });
+
+test("attack: a dash alone is standard input, and a text that begins with one is told from a flag", async () => {
+  await using server = await serveHttp((exchange) => answer(exchange));
+  const child = start(["translate", "-"], { MILLRACE_URL: server.url });
+  assert.equal((await finish(child, "Good morning.\n")).out, "«Good morning.»\n");
+  const { err, code } = await finish(start(["translate", "-5 degrees outside"]));
+  assert.equal(code, exitCodes.usage);
+  assert.match(err, /two dashes stand before it: -- "-5 degrees outside"\n$/);
+});

@@ -123,11 +123,28 @@ describe("record and plan", { concurrency: true }, () => {
     assert.match(err, /^option_invalid: .*version 99; this millrace reads 1/);
   });
 
+  test("attack: a policy that nobody knows is told in words, and types nothing into a terminal", async () => {
+    await using dir = await TempDir.make();
+    const file = dir.file("strange");
+    const head = recordedHead();
+    const strange = { ...head, options: { ...head.options, policy: "\u001b]0;best\u0007" } };
+    await writeFile(file, gzipSync(`${JSON.stringify(strange)}\n`));
+    const { err, code } = await finish(run("plan", file));
+    assert.equal(code, exitCodes.usage);
+    assert.match(
+      err,
+      /^option_invalid: .*the policy {2}\]0;best , which this millrace does not know/,
+    );
+  });
+
   test("the route is for whoever may administrate, and for servers with pipelines", async () => {
     await using front = await TestFront.start({}, { access: accessFor("one") });
     assert.equal((await fetch(`${front.url}/v1/record`)).status, 404);
     await using server = await TimedServer.start({ workers: "fake" });
     assert.equal((await fetch(`${server.url}/v1/record?seconds=x`)).status, 400);
     assert.equal((await fetch(`${server.url}/v1/record?for=1`)).status, 400);
+    // Two pages of another site would have all the places that there are.
+    const headers = { origin: "https://evil.example" };
+    assert.equal((await fetch(`${server.url}/v1/record?seconds=1`, { headers })).status, 403);
   });
 });

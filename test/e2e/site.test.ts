@@ -1,6 +1,6 @@
 /** The docs as a site: whole in itself under any path, and in a real browser without a complaint. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, extname, join, posix } from "node:path";
@@ -21,6 +21,14 @@ before(async () => {
 
 after(async () => {
   await temp[Symbol.asyncDispose]();
+});
+
+test("attack: a folder that is no site is left as it is", async () => {
+  const other = temp.file("other");
+  mkdirSync(other);
+  writeFileSync(join(other, "thesis.md"), "years");
+  await assert.rejects(writeSite(other), /is no site, and not empty/);
+  assert.deepEqual(readdirSync(other), ["thesis.md"]);
 });
 
 test("every address in every page is relative and there, anchors too", () => {

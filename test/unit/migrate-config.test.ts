@@ -138,3 +138,18 @@ test("what init writes is of today's version", () => {
   const text = configurationText();
   assert.equal(migrated(text), text);
 });
+
+test("attack: a file that is no UTF-8 is refused before anything of it is lost; the mark of an editor is none of its text", async () => {
+  await using dir = await TempDir.make();
+  const latin = Buffer.from('{\n  // größe\n  "batchPipelines": 1,\n  "name": "grün"\n}', "latin1");
+  const path = dir.file("latin.json");
+  writeFileSync(path, latin);
+  const ran = spawnSync(process.execPath, [millrace, "config", "migrate", path]);
+  assert.equal(ran.status, 2);
+  assert.match(ran.stderr.toString(), /option_invalid: .*latin\.json: it is no UTF-8/);
+  assert.deepEqual(readFileSync(path), latin);
+  assert.throws(() => resolveConfiguration({ file: path }), /it is no UTF-8/);
+  const marked = dir.file("marked.json");
+  writeFileSync(marked, '\ufeff{"bulkPipelines": 1, "realtimePipelines": 1, "configVersion": 1}');
+  assert.equal(resolveConfiguration({ file: marked }).options.bulkPipelines, 1);
+});

@@ -62,6 +62,12 @@ describe("costs", () => {
     assert.ok(Math.abs(slowness.at(990) - 3) < 1e-9);
     assert.equal(slowness.at(5_000), 1);
   });
+
+  test("attack: a report that ends as a moment begins says nothing of that one", () => {
+    const line = { ...recordedRuns(1_000), busyMs: 400 };
+    const slowness = new Slowness([line], { expectedMs: () => 100, betweenMs: 0 });
+    assert.deepEqual([slowness.at(999), slowness.at(1_000)], [4, 1]);
+  });
 });
 
 describe("replay", () => {

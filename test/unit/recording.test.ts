@@ -7,7 +7,7 @@ import type { RecordHead, RecordLine } from "millrace-client/wire";
 import { type ArrivedRequest, Recorder } from "#src/record/recorder.js";
 import { RecordingWriter, readRecording } from "#src/record/recording-file.js";
 import type { PreparedInput } from "#src/work/piece.js";
-import { recordedHead } from "../support/recordings.js";
+import { recordedHead, recordedRequest, recordedRuns } from "../support/recordings.js";
 import { TempDir } from "../support/temp-dir.js";
 
 function inputOf(width: number, batchKey = ""): PreparedInput {
@@ -133,4 +133,35 @@ test("cut, damaged, newer, empty and strange files", async () => {
   await refused(gzipSync("hello\n"), /line 1 is no JSON/);
   await refused(Buffer.from(gunzipSync(whole)), /damaged/);
   await assert.rejects(readRecording(dir.file("none")), { message: /no such file/ });
+});
+
+test("attack: numbers that no server can have told are refused, each with its line and place", async () => {
+  await using dir = await TempDir.make();
+  const file = dir.file("a.gz");
+  const head = recordedHead();
+  const [pipeline] = head.pipelines;
+  const runs = recordedRuns(500);
+  const [stage] = runs.stages;
+  const refused = async (line: object, where: RegExp): Promise<void> => {
+    const lines = "format" in line ? [line] : [head, line];
+    await writeFile(file, gzipSync(lines.map((each) => `${JSON.stringify(each)}\n`).join("")));
+    await assert.rejects(readRecording(file), { code: "option_invalid", message: where });
+  };
+  await refused({ ...head, machine: { ...head.machine, cores: 0 } }, /line 1: machine\.cores/);
+  await refused({ ...head, machine: { ...head.machine, threads: 0 } }, /line 1: machine\.threads/);
+  await refused({ ...head, pipelines: [] }, /line 1: pipelines/);
+  await refused(
+    { ...head, pipelines: [{ ...pipeline, modelMemoryBytesMax: -1 }] },
+    /line 1: pipelines\.0/,
+  );
+  const request = recordedRequest({ id: 1 });
+  await refused({ ...request, atMs: 1e300 }, /line 2: atMs/);
+  await refused({ ...request, atMs: -1e300 }, /line 2: atMs/);
+  await refused({ ...request, prepareMs: 1e12 }, /line 2: prepareMs/);
+  await refused({ ...request, items: [[0, 16, 1, 1]] }, /line 2: items/);
+  await refused({ ...request, items: [[16, 16, 1e300, 1]] }, /line 2: items/);
+  await refused({ ...request, items: [[16, 16, 1, 0]] }, /line 2: items/);
+  await refused({ ...runs, busyMs: 1e14 }, /line 2: busyMs/);
+  await refused({ ...runs, stages: [{ ...stage, ms: -1 }] }, /line 2: stages/);
+  await refused({ ...runs, stages: [{ ...stage, units: 1e300 }] }, /line 2: stages/);
 });

@@ -111,7 +111,7 @@ test("looks are written while somebody watches, each once for all, and kept for 
   });
   feed.start();
   for (let second = 0; second < 200; second += 1) t.mock.timers.tick(1_000);
-  assert.equal(feed.history.samples.length, 120);
+  assert.equal(JSON.parse(feed.history).samples.length, 120);
   const one = feed.watch();
   const two = feed.watch();
   const next = [one.next(), two.next()];
@@ -176,4 +176,21 @@ test("attack: a clock that is set back takes no look out of what is diagnosed", 
   t.mock.timers.tick(1_000);
   await next;
   assert.deepEqual(samples, [12]);
+});
+
+test("attack: all who come back at once cost the front one history, and not one each", (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  let written = 0;
+  const toJSON = (): object => {
+    written += 1;
+    return {};
+  };
+  const status = { ...someStatus(), items: { ...someStatus().items, toJSON } };
+  using feed = new StatusFeed(() => ({ status, nodes: null }));
+  feed.start();
+  for (let at = 0; at < 100; at += 1) assert.equal(JSON.parse(feed.history).samples.length, 1);
+  assert.equal(written, 1);
+  t.mock.timers.tick(1_000);
+  for (let at = 0; at < 100; at += 1) assert.equal(JSON.parse(feed.history).samples.length, 2);
+  assert.equal(written, 3);
 });

@@ -27,7 +27,11 @@ export function doctorText({ window, findings, account }: Diagnosis, coloured: b
   ]);
   const healthy = ["", paint("green", "Healthy: nothing that was looked for is wrong.")];
   const lacks = machine?.lacks ?? [];
-  const unseen = ["", "Its system does not tell or do:", ...lacks.map((lack) => `   ${lack}`)];
+  const unseen = [
+    "",
+    "Its system does not tell or do:",
+    ...lacks.map((lack) => `   ${withoutControls(lack)}`),
+  ];
   return [
     head,
     accountText(account),

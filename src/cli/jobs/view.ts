@@ -2,6 +2,7 @@
 import type { JobStatus } from "millrace-client";
 import { type ExitCode, exitCodes } from "../exit-codes.js";
 import { errorText } from "../program.js";
+import { withoutControls } from "../without-controls.js";
 
 /** `job-1  in_progress  120/300 done, 2 failed, 12.3 lines/s, 15 s left` */
 export function jobLine(status: JobStatus): string {
@@ -12,7 +13,7 @@ export function jobLine(status: JobStatus): string {
     ...(linesPerSecond === null ? [] : [`${linesPerSecond} lines/s`]),
     ...(expectedEndAt === null ? [] : [`${secondsUntil(expectedEndAt)} s left`]),
   ];
-  return `${id}  ${state}  ${facts.join(", ")}\n`;
+  return `${withoutControls(`${id}  ${state}  ${facts.join(", ")}`)}\n`;
 }
 
 /** Why it failed as a whole; most jobs have none of these. */

@@ -133,6 +133,7 @@ function statusEventsRoute(
     path: "/status/events",
     method: "GET",
     access: "admin",
+    isHeld: true,
     doc: nativeDocs.statusEvents,
     handler: async (exchange) => await sendStatusEvents(exchange, parts),
   };

@@ -12,6 +12,7 @@ export function recordRoute(recorder: Recorder): Route {
     path: "/v1/record",
     method: "GET",
     access: "admin",
+    isHeld: true,
     doc: nativeDocs.record,
     handler: async (exchange) => await sendRecording(exchange, recorder),
   };

@@ -25,7 +25,7 @@ export async function sendStatusEvents(
   const looksMax = queryCount(exchange.query, "looks", [1, 1_000_000]) ?? Infinity;
   using watch = feed.watch();
   const reply = exchange.stream({ status: 200, contentType: "text/event-stream" });
-  reply.write(`retry: ${retryMs}\n\nevent: history\ndata: ${JSON.stringify(feed.history)}\n\n`);
+  reply.write(`retry: ${retryMs}\n\nevent: history\ndata: ${feed.history}\n\n`);
   for (let looks = 0; looks < looksMax; looks += 1) {
     await reply.ready();
     const look = await watch.next();

@@ -37,6 +37,8 @@ export interface Route {
   readonly fromMemory?: boolean;
   /** True where the protocol has web pages of any origin call it, and read the answers. */
   readonly isForAnyPage?: boolean;
+  /** True where a reply lasts, and only so many may at a time: no page of another site may take such a place. */
+  readonly isHeld?: boolean;
   /** True for what tells of the routes of everybody: where operators have a port of their own it is not there. */
   readonly isPublicOnly?: boolean;
   /** True for what is of use to operators, and anybody may read: where they have a port of their own it is at that one. */

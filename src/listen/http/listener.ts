@@ -309,8 +309,8 @@ class Listener implements HttpListener {
     checkHead(request);
     if (this.#pages !== null) {
       checkHost(request, this.#pages);
-      const isForAnyPage = "route" in found && found.route.isForAnyPage === true;
-      if (!isForAnyPage) checkOrigin(request, this.#pages);
+      const { isForAnyPage = false, isHeld = false } = "route" in found ? found.route : {};
+      if (!isForAnyPage) checkOrigin(request, this.#pages, isHeld);
     }
     this.#cors.checkSocket(request, this.#context.access.isOpen);
     this.#cors.addHeaders(request, response);

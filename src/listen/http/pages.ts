@@ -37,13 +37,22 @@ export function checkHost({ headers }: IncomingMessage, { hosts, origins }: Open
 }
 
 /**
- * Of a request with an origin: a page of another one must not set anything to work.
+ * Of a request with an origin: a page of another one must not set anything to work, nor keep for itself what there is little of
+ * (`isHeld`). What a page only shows, as pictures are, comes without an origin, and with whether it is of another site.
  *
  * @throws MillraceError `forbidden`
  */
-export function checkOrigin({ method = "", headers }: IncomingMessage, pages: OpenPages): void {
-  const { origin, host = "" } = headers;
-  if (origin === undefined || reading.includes(method)) return;
+export function checkOrigin(
+  { method = "", headers }: IncomingMessage,
+  pages: OpenPages,
+  isHeld: boolean,
+): void {
+  const { origin, host = "", "sec-fetch-site": site = "none" } = headers;
+  if (reading.includes(method) && !isHeld) return;
+  if (origin === undefined) {
+    if (!isHeld || site === "none" || site === "same-origin") return;
+    throw new MillraceError("forbidden", "Pages of other sites may watch nothing here.");
+  }
   if (pages.origins.allowed(origin) !== null || isOwn(origin, host)) return;
   const shown = JSON.stringify(origin.slice(0, 128));
   const message = `Pages of ${shown} may send nothing here; --cors-origins names those that may.`;
