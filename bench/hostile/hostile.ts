@@ -6,8 +6,10 @@ import { connect, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { StatusResponse, TranslateResponse } from "millrace-client/wire";
+import { beginReport } from "../harness/begin-report.js";
+import { finish } from "../harness/finish.js";
 import { amountOf, countOf, usual } from "../harness/flags.js";
-import { describeMachine } from "../machine.js";
+import { type Report, type Target, under } from "../harness/report.js";
 import { type Quantiles, quantiles } from "../quantiles.js";
 import type { AttackReport } from "./attackers.js";
 import type { GoodReport } from "./good-caller.js";
@@ -27,6 +29,7 @@ One server of the bundled model, attacked in turns. Ends with an error where it 
   --idle N       connections that say nothing (default: 1100)
   --heap-mib N   of the server, MiB (default: 512)
   --pages N      in front of the sentences whose preparation is timed (default: 300)
+  --json FILE    the figures
 Example:
   npm run bench -- hostile --seconds 5 --bombers 50`;
 
@@ -48,47 +51,53 @@ export async function run(args: readonly string[]): Promise<void> {
     idle: { type: "string", default: "1100" },
     "heap-mib": { type: "string", default: "512" },
     pages: { type: "string", default: "300" },
+    json: usual.json,
     help: usual.help,
   } as const;
   const { values } = parseArgs({ args: [...args], options });
   if (values.help) return console.log(usage);
-  console.log(`hostile: ${describeMachine()}`);
-  const failures = await hostile({
+  const { report, machine } = beginReport("hostile");
+  const settings: HostileOptions = {
     seconds: amountOf("seconds", values.seconds),
     bombers: countOf("bombers", values.bombers, 0),
     pagers: countOf("pagers", values.pagers, 0),
     idle: countOf("idle", values.idle, 0),
     heapMiB: countOf("heap-mib", values["heap-mib"]),
     pages: countOf("pages", values.pages, 0),
-  });
+  };
+  const failures = await hostile(settings, report);
+  await finish(report, { machine, facts: { ...settings, failures }, jsonFile: values.json });
   if (failures.length > 0) throw new Error(failures.join("\n"));
 }
 
 /** Prints what it saw; returns what must never be seen, on any machine. */
-async function hostile(options: HostileOptions): Promise<string[]> {
+async function hostile(options: HostileOptions, report: Report): Promise<string[]> {
   const failures: string[] = [];
   const expect = (holds: boolean, what: string): void => {
     if (!holds) failures.push(what);
   };
   await using server = await startServer(options.heapMiB);
-  await corners(server, expect);
-  await flood(server, options, expect);
-  await connections(server, options, expect);
-  await deadlines(server, expect);
-  await preparation(server, options);
+  const seen = { report, expect };
+  await corners(server, seen);
+  await flood(server, options, seen);
+  await connections(server, options, seen);
+  await deadlines(server, seen);
+  await preparation(server, options, report);
   // What the callers left behind is given back with the next turns of the loop.
   await until(async () => (await server.status()).process.queuedBytes === 0);
   const status = await server.status();
   expect(restartsOf(status) === 0, `${restartsOf(status)} restarts`);
   expect(server.exit() === null, `the server ended: ${server.exit()}`);
   expect(status.process.queuedBytes === 0, `${status.process.queuedBytes} bytes are still held`);
-  console.log(
-    `server        restarts ${restartsOf(status)}, peak ${server.peakMiB()} MiB resident in all`,
-  );
+  report.add("server: restarts", [restartsOf(status)]);
+  addPeak(report, "server: peak, resident in all", server);
   return failures;
 }
 
-type Expect = (holds: boolean, what: string) => void;
+interface Seen {
+  readonly report: Report;
+  readonly expect: (holds: boolean, what: string) => void;
+}
 
 function restartsOf({ pipelines }: StatusResponse): number {
   return pipelines.reduce((sum, { restarts }) => sum + restarts, 0);
@@ -105,7 +114,7 @@ async function post(url: string, body: object): Promise<TranslateResponse> {
 }
 
 /** Both ends of every range, in every combination that is accepted. */
-async function corners(server: HostileServer, expect: Expect): Promise<void> {
+async function corners(server: HostileServer, { report, expect }: Seen): Promise<void> {
   let [asked, failed] = [0, 0];
   for (const beams of [1, 2, 8]) {
     for (const nBest of new Set([1, beams])) {
@@ -120,14 +129,16 @@ async function corners(server: HostileServer, expect: Expect): Promise<void> {
     }
   }
   const restarts = restartsOf(await server.status());
-  console.log(`corners       ${asked} inputs, ${failed} failed, ${restarts} restarts`);
+  report.add("corners: inputs", [asked]);
+  report.add("corners: failed", [failed]);
+  report.add("corners: restarts", [restarts]);
   expect(failed === 0, `${failed} inputs with accepted settings failed`);
 }
 
 async function flood(
   server: HostileServer,
-  { seconds, bombers, pagers, heapMiB }: HostileOptions,
-  expect: Expect,
+  { seconds, bombers, pagers }: HostileOptions,
+  { report, expect }: Seen,
 ): Promise<void> {
   const alone = await withGoodCaller(server, () => sleepSeconds(seconds / 2));
   const attack = async (): Promise<readonly AttackReport[]> => {
@@ -139,20 +150,22 @@ async function flood(
   };
   const beside = await withGoodCaller(server, attack);
   const ratio = beside.good.latency.p99Ms / alone.good.latency.p99Ms;
-  console.log(`flood         good caller alone    ${times(alone.good.latency)}`);
-  console.log(`              good caller beside   ${times(beside.good.latency)}`);
-  console.log(`              p99 beside ÷ alone   ${ratio.toFixed(2)} (target: under 3)`);
+  addTimes(report, "flood: good caller alone", alone.good.latency);
+  addTimes(report, "flood: good caller beside", beside.good.latency);
+  report.add("flood: p99 beside ÷ alone", [ratio], { target: under(3) });
   for (const [path, { answered, failures, latency }] of Object.entries(beside.good.probes)) {
-    const said = `${answered} answered, ${failures.length} failed ${failures.join("; ")}`;
-    console.log(`              ${path.padEnd(20)} ${said}, ${times(latency)}`);
+    report.add(`flood: ${path} answered`, [answered]);
+    report.add(`flood: ${path} failed`, [failures.length]);
+    addTimes(report, `flood: ${path}`, latency);
     expect(failures.length === 0, `${path} failed in the flood: ${failures.join("; ")}`);
   }
   for (const { who, sent, answers, refusedAfter } of beside.result) {
     const list = Object.entries(answers).map(([answer, count]) => `${answer} × ${count}`);
-    console.log(`              ${who.padEnd(20)} ${sent} sent: ${list.join(", ")}`);
-    console.log(`              ${"".padEnd(20)} refused after ${times(refusedAfter)}`);
+    report.say(`flood: ${who}: ${list.join(", ")}`);
+    report.add(`flood: ${who}, sent`, [sent]);
+    addTimes(report, `flood: ${who}, refused after`, refusedAfter);
   }
-  console.log(`              front, peak          ${server.peakMiB()} MiB (heap of ${heapMiB})`);
+  addPeak(report, "flood: front's peak", server);
   expect(beside.good.failures.length === 0, `the good caller: ${beside.good.failures.join("; ")}`);
   expect(server.exit() === null, `the server ended in the flood: ${server.exit()}`);
 }
@@ -174,7 +187,7 @@ async function withGoodCaller<Result>(
 async function connections(
   server: HostileServer,
   { idle }: HostileOptions,
-  expect: Expect,
+  { report, expect }: Seen,
 ): Promise<void> {
   const { hostname, port } = new URL(server.url);
   const sockets: Socket[] = [];
@@ -199,9 +212,10 @@ async function connections(
     }
   }
   for (const socket of sockets) socket.destroy();
-  console.log(
-    `connections   ${taken} open: /live and /ready ${latencies.length} answered, ${failed} failed, ${times(quantiles(latencies))}`,
-  );
+  report.add("connections: open", [taken]);
+  report.add("connections: /live and /ready answered", [latencies.length]);
+  report.add("connections: /live and /ready failed", [failed]);
+  addTimes(report, "connections: /live and /ready", quantiles(latencies));
   expect(failed === 0, `${failed} probes failed while every connection was taken`);
 }
 
@@ -214,7 +228,7 @@ async function probe(url: URL): Promise<number> {
 }
 
 /** Bulk in front of it, so that the time is spent waiting; and texts so large that preparing them takes longer. */
-async function deadlines(server: HostileServer, expect: Expect): Promise<void> {
+async function deadlines(server: HostileServer, { report, expect }: Seen): Promise<void> {
   const late: number[] = [];
   /** The same by the server's own clock: from the request's last byte to its last outcome. */
   const lateInside: number[] = [];
@@ -244,13 +258,17 @@ async function deadlines(server: HostileServer, expect: Expect): Promise<void> {
   }
   background.abort();
   await bulk;
-  console.log(
-    `deadlines     ${late.length} were missed, told late by ${times(quantiles(late))} (target: within 50 ms); by the server's clock ${times(quantiles(lateInside))}`,
-  );
+  report.add("deadlines: missed", [late.length]);
+  addTimes(report, "deadlines: told late by", { ...quantiles(late), target: under(50) });
+  addTimes(report, "deadlines: by the server's clock", quantiles(lateInside));
 }
 
 /** 300 pages at once as bulk; the time that sentences beside them are prepared in. */
-async function preparation(server: HostileServer, { pages }: HostileOptions): Promise<void> {
+async function preparation(
+  server: HostileServer,
+  { pages }: HostileOptions,
+  report: Report,
+): Promise<void> {
   const alone = await preparedIn(server, 50);
   const page = "The boats are in the harbour and nobody is on board. ".repeat(300);
   const leaving = new AbortController();
@@ -267,9 +285,10 @@ async function preparation(server: HostileServer, { pages }: HostileOptions): Pr
   const beside = await preparedIn(server, 50);
   leaving.abort();
   await Promise.all(bulk);
-  console.log(
-    `preparation   alone ${times(alone)}; behind ${pages} bulk pages ${times(beside)} (target: at most 10 ms more)`,
-  );
+  addTimes(report, "preparation: alone", alone);
+  addTimes(report, `preparation: behind ${pages} bulk pages`, beside);
+  const more = beside.p99Ms - alone.p99Ms;
+  report.add("preparation: more at p99", [more], { unit: "ms", target: under(10) });
 }
 
 async function preparedIn({ url }: HostileServer, count: number): Promise<Quantiles> {
@@ -281,8 +300,21 @@ async function preparedIn({ url }: HostileServer, count: number): Promise<Quanti
   return quantiles(prepared);
 }
 
-function times({ p50Ms, p99Ms, maxMs }: Quantiles): string {
-  return `p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms, max ${maxMs.toFixed(1)} ms`;
+/** Where the system tells it. */
+function addPeak(report: Report, title: string, server: HostileServer): void {
+  const peakMiB = server.peakMiB();
+  if (peakMiB !== null) report.add(title, [peakMiB], { unit: "MiB" });
+}
+
+/** `target`: of the largest. */
+function addTimes(
+  report: Report,
+  title: string,
+  { p50Ms, p99Ms, maxMs, target = null }: Quantiles & { readonly target?: Target | null },
+): void {
+  report.add(`${title}: p50`, [p50Ms], { unit: "ms" });
+  report.add(`${title}: p99`, [p99Ms], { unit: "ms" });
+  report.add(`${title}: most`, [maxMs], { unit: "ms", target });
 }
 
 /** For at most five seconds: what does not come true is seen by what follows. */

@@ -8,7 +8,7 @@ import type { EncoderManifest } from "#src/models/programs/manifest-encoder.js";
 import { TextTokenizer } from "#src/prepare/text/text-tokenizer.js";
 import { loadEngine } from "#src/runtime/engines.js";
 import { type FlatBatch, flatten } from "#src/runtime/flat-batch.js";
-import { f32, floatsOf, i32, i64, openSession, type Session } from "#src/runtime/session.js";
+import { f32, floatsOf, i32, i64, Session } from "#src/runtime/session.js";
 import { encoderPayload } from "#src/work/encoding.js";
 import { type Report, ratios } from "../harness/report.js";
 import type { MadeModel, TasksSettings } from "./settings.js";
@@ -69,7 +69,7 @@ async function fixedBatches(
   { size, padded }: { readonly size: number; readonly padded: boolean },
 ): Promise<PackingWay> {
   const { encoder } = input.manifest.files;
-  const session = await openSession(join(input.dir, encoder), {
+  const session = await Session.open(join(input.dir, encoder), {
     threads: input.threads,
     spin: false,
   });

@@ -6,7 +6,7 @@ import { cp, link, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createServer, type MillraceServer } from "#src/index.js";
 import { expectedBytes } from "#src/models/folder-bytes.js";
-import { openSession } from "#src/runtime/session.js";
+import { Session } from "#src/runtime/session.js";
 import { type Report, ratios } from "../harness/report.js";
 import { quantiles } from "../quantiles.js";
 import { oneByOne } from "./callers.js";
@@ -76,9 +76,9 @@ export async function benchSwitching(
 /** Milliseconds of what a load cannot do without. */
 async function openOnce(graph: string, threads: number): Promise<number> {
   const startedAtMs = performance.now();
-  const session = await openSession(graph, { threads, spin: false });
+  const session = await Session.open(graph, { threads, spin: false });
   const ms = performance.now() - startedAtMs;
-  await session.release();
+  session.release();
   return ms;
 }
 

@@ -1,9 +1,15 @@
 /** `millrace profile`: what a thread of a running server does, as a drawing and as files of profilers. */
 import { access, constants, mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Millrace, MillraceError } from "millrace-client";
-import { type ProfiledGraph, type ProfileResponse, profileSecondsMax } from "millrace-client/wire";
+import {
+  type ProfiledGraph,
+  type ProfileResponse,
+  profileSecondsDefault,
+  profileSecondsMax,
+} from "millrace-client/wire";
 import { percent } from "../doctor/words.js";
 import { cpuProfileOf } from "../profile/cpuprofile.js";
 import { drawFlame } from "../profile/flame.js";
@@ -12,7 +18,7 @@ import { speedscopeOf } from "../profile/speedscope.js";
 import { framesOf, type ProfileSummary, summaryOf } from "../profile/summary.js";
 import { messageOf } from "../work/thrown.js";
 import { exitCodes } from "./exit-codes.js";
-import { addServerFlags, keyOf, type ServerFlags, serverOf } from "./remote.js";
+import { addServerFlags, flagsWith, keyOf, runRemote, type ServerFlags } from "./remote.js";
 import { textTable } from "./status.js";
 
 const formats = {
@@ -52,44 +58,64 @@ export function registerProfile(program: Command): void {
     .description("Sample a thread of a running server, and draw where its time goes.")
     .argument("[server]", "its address, else --url");
   addServerFlags(command)
-    .option("--seconds <n>", `from 1 to ${profileSecondsMax}`, seconds, 10)
+    .option("--seconds <n>", `from 1 to ${profileSecondsMax}`, seconds, profileSecondsDefault)
     .option("--pipeline <name>", "a pipeline, as `status` names it, or front", frontName)
     .option("--operators", "of a pipeline: the operators that ONNX Runtime runs, too")
     .option("--out <path>", "a folder, or with --format a file", ".")
     .addOption(new Option("--format <name>", "only this one").choices(formatNames))
     .option("--json", "the summary as JSON")
     .addHelpText("after", examples)
-    .action((server: string | undefined, flags: Flags, called: Command) =>
-      profile({ ...flags, url: serverOf(server, called) }),
-    );
+    .action((url: string | undefined, flags: Flags, called: Command) => {
+      const asked = flagsWith(url, flags, called);
+      return runRemote((signal) => profile(asked, signal));
+    });
 }
 
-async function profile(flags: Flags): Promise<void> {
+async function profile(flags: Flags, signal: AbortSignal): Promise<number> {
   const files = await filesOf(flags);
+  signal.throwIfAborted();
   await using client = new Millrace(flags.url, { retry: { attemptsMax: 1 }, ...keyOf(flags) });
-  // The first Ctrl-C ends the profile and not the command; the second one is everybody's.
-  let cut = false;
-  const onInterrupt = (): void => {
-    cut = true;
-    // Where it cannot be ended, the answer says why.
-    client.endProfile().catch(() => {});
-    process.once("SIGINT", () => process.exit(exitCodes.interrupted));
-  };
-  process.once("SIGINT", onInterrupt);
+  const taken = await takeUntil(client, flags, signal);
+  const failure = await writeFiles(taken, files);
+  const summary = summaryOf(taken);
+  const written = failure === null ? files : [];
+  if (flags.json === true) {
+    const { nodes: _, ...told } = taken;
+    process.stdout.write(`${JSON.stringify({ ...told, ...summary, files: written })}\n`);
+  } else process.stdout.write(view(taken, summary, written));
+  if (failure !== null) throw failure;
+  return exitCodes.ok;
+}
+
+/** What was seen until the signal, where that comes before the end. */
+async function takeUntil(
+  client: Millrace,
+  flags: Flags,
+  signal: AbortSignal,
+): Promise<ProfileResponse> {
+  const answered = new AbortController();
+  const onAborted = (): void => void endUntil(client, answered.signal);
+  signal.addEventListener("abort", onAborted, { once: true });
   const stopTelling = tellProgress(flags);
   try {
     const { pipeline: of, seconds: asSeconds, operators = false } = flags;
-    const asked = { of, seconds: asSeconds, operators };
-    const taken = await client.profile(asked).finally(stopTelling);
-    await writeFiles(taken, files);
-    const summary = summaryOf(taken);
-    if (flags.json === true) {
-      const { nodes: _, ...told } = taken;
-      process.stdout.write(`${JSON.stringify({ ...told, ...summary, files })}\n`);
-    } else process.stdout.write(view(taken, summary, files));
-    process.exitCode = cut ? exitCodes.interrupted : exitCodes.ok;
+    return await client.profile({ of, seconds: asSeconds, operators });
   } finally {
-    process.off("SIGINT", onInterrupt);
+    answered.abort();
+    signal.removeEventListener("abort", onAborted);
+    stopTelling();
+  }
+}
+
+const endAgainMs = 50;
+
+/** The request may not have arrived yet, and then there is nothing to end. */
+async function endUntil(client: Millrace, answered: AbortSignal): Promise<void> {
+  try {
+    while (!(await client.endProfile({ signal: answered })))
+      await sleep(endAgainMs, undefined, { signal: answered });
+  } catch {
+    // It was answered; or it cannot be ended, and the answer says why.
   }
 }
 
@@ -122,29 +148,40 @@ async function filesOf({ format, out, pipeline }: Flags): Promise<readonly Profi
   const wanted: readonly Format[] = format === undefined ? ["svg", "speedscope"] : [format];
   const name = `millrace-${pipeline.replaceAll(/[^\w-]/g, "_")}`;
   const dir = isFolder ? out : dirname(out);
-  try {
-    await mkdir(dir, { recursive: true });
-    await access(dir, constants.W_OK);
-  } catch (error) {
-    throw unwritable(error);
-  }
-  return wanted.map((one) => {
+  const files = wanted.map((one) => {
     const file = isFolder ? join(out, `${name}${formats[one].suffix}`) : out;
     return { format: one, file };
   });
+  try {
+    await mkdir(dir, { recursive: true });
+    await access(dir, constants.W_OK);
+    for (const { file } of files) await checkWritable(file);
+  } catch (cause) {
+    const message = `--out cannot be written: ${messageOf(cause)}`;
+    throw new MillraceError("option_invalid", message, { cause });
+  }
+  return files;
 }
 
-async function writeFiles(taken: ProfileResponse, files: readonly ProfileFile[]): Promise<void> {
+/** What is there already; where nothing is, its folder decides. */
+async function checkWritable(file: string): Promise<void> {
+  const found = await stat(file).catch(() => null);
+  if (found === null) return;
+  if (found.isDirectory()) throw new Error(`${file} is a folder`);
+  await access(file, constants.W_OK);
+}
+
+/** Why they could not be written; else null. What was seen is told all the same. */
+async function writeFiles(
+  taken: ProfileResponse,
+  files: readonly ProfileFile[],
+): Promise<MillraceError | null> {
   try {
     await Promise.all(files.map(({ format, file }) => writeFile(file, textOf(taken, format))));
-  } catch (error) {
-    throw unwritable(error);
+    return null;
+  } catch (cause) {
+    return new MillraceError("output_failed", messageOf(cause), { cause });
   }
-}
-
-function unwritable(cause: unknown): MillraceError {
-  const message = `--out cannot be written: ${messageOf(cause)}`;
-  return new MillraceError("option_invalid", message, { cause });
 }
 
 function textOf(taken: ProfileResponse, format: Format): string {

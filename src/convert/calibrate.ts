@@ -46,8 +46,8 @@ export async function calibrate(input: CalibrationInput): Promise<CalibrationRep
   const samples = new Map(input.products.map((product) => [product, new RowSample()]));
   const onWatched = (watched: WatchedOutputs) => {
     for (const [product, sample] of samples) {
-      const { data, dims } = watched[`watch:${product}`] ?? {};
-      if (data instanceof Float32Array) sample.add(data, dims?.at(-1) ?? 1);
+      const { data, shape } = watched[`watch:${product}`] ?? {};
+      if (data instanceof Float32Array) sample.add(data, shape?.at(-1) ?? 1);
     }
   };
   const onProgress = (done: number) => input.onProgress(0.8 * done);

@@ -83,7 +83,7 @@ export interface CalibrationRuns {
 
 /** What a run gave of the outputs that are watched, by name, and maybe of others. */
 export type WatchedOutputs = Readonly<
-  Record<string, { readonly data: unknown; readonly dims: readonly number[] }>
+  Record<string, { readonly data: unknown; readonly shape: readonly number[] }>
 >;
 
 export interface WatchedFolder {

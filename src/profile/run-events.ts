@@ -24,8 +24,7 @@ export class RunEvents {
 
   /** What the runs of this text took. Throws where it is not what the runtime writes. */
   add(text: string): number {
-    const events = JSON.parse(text) as readonly RunEvent[];
-    if (!Array.isArray(events)) throw new Error("it is no list of events");
+    const events = eventsOf(text);
     let ms = 0;
     for (const { cat, name, dur } of events) {
       if (cat !== "Session" || name !== "model_run") continue;
@@ -62,4 +61,30 @@ export class RunEvents {
     sum.calls += 1;
     sum.nodes.set(node, ms + (sum.nodes.get(node) ?? 0));
   }
+}
+
+/** @throws Error where it is not what the runtime writes */
+function eventsOf(text: string): readonly RunEvent[] {
+  let events: unknown;
+  try {
+    events = JSON.parse(text);
+  } catch {
+    events = JSON.parse(withNames(text));
+  }
+  if (!Array.isArray(events)) throw new Error("it is no list of events");
+  return events as readonly RunEvent[];
+}
+
+/** The runtime writes names of nodes as a graph has them: with quotes and ends of lines, which no JSON has. */
+function withNames(text: string): string {
+  const [before, behind] = ['"name" :', ',"args" : {'];
+  const events = text.split(/(?<=[[,]\n)(?=\{"cat" : ")/);
+  const told = events.map((event) => {
+    const from = event.indexOf(before) + before.length;
+    const to = event.lastIndexOf(behind);
+    if (from < before.length || to < from) return event;
+    const name = event.slice(from + 1, to - 1);
+    return `${event.slice(0, from)}${JSON.stringify(name)}${event.slice(to)}`;
+  });
+  return told.join("");
 }

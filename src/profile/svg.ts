@@ -11,6 +11,13 @@ export function fixed(value: number): string {
   return String(Number(value.toFixed(1)));
 }
 
+/** Names are a stranger's: what no XML may have, as it is or escaped, is shown as a character that nobody knows. */
 export function escaped(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  return text
+    .replaceAll(notXml, "\ufffd")
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;");
 }
+
+const notXml = /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;

@@ -15,7 +15,7 @@ type LoadEngine<Manifest extends ModelManifest> = (
   events: EngineEvents,
 ) => Promise<Engine>;
 
-/** The other engine comes with its first model: with it come ONNX Runtime's Node binding, and what decodes pictures. */
+/** The other engine comes with its first model: with it comes what decodes pictures. */
 const engines: Readonly<Record<EngineName, LoadEngine<ModelManifest>>> = {
   generation: loader("generation", async () => loadGeneration),
   staged: loader("staged", async () => {

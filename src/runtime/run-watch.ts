@@ -8,7 +8,7 @@ import { RunEvents } from "../profile/run-events.js";
 import { messageOf } from "../work/thrown.js";
 import type { RunWatcher } from "./native/native-session.js";
 import type { Handle } from "./native/ort-api.js";
-import { WrittenRun } from "./native/written-run.js";
+import { removeLeftRuns, WrittenRun } from "./native/written-run.js";
 
 /** Runs that are written down take so much of the time at most, beside the first ones of each graph. */
 const watchedShareMax = 1 / 20;
@@ -30,6 +30,7 @@ export class RunWatch {
 
   /** Begins anew where it has begun before. */
   start(): void {
+    removeLeftRuns();
     this.#graphs = new Map();
     this.#dueAtMs = 0;
   }

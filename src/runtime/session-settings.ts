@@ -1,4 +1,4 @@
-/** How a graph is opened, by whichever binding: Node's of session.ts, or the C interface of native/. */
+/** How a graph is opened. */
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
@@ -13,6 +13,8 @@ export interface SessionOptions {
   readonly wideSums?: boolean;
   /** The graph is one of `writePacked`. */
   readonly packed?: boolean;
+  /** Where that writes it. */
+  readonly written?: { readonly graph: string; readonly weightsName: string };
   /** Of the file that tells how long each node took; see `NativeSession.endProfiling`. */
   readonly profilePrefix?: string;
   /** Files of weights beside the graph that are read, and not mapped. Default: all that it names are mapped. */
@@ -24,6 +26,8 @@ export interface SessionSettings {
   readonly threads: number;
   readonly optimize: boolean;
   readonly profilePrefix: string | null;
+  /** Where the graph is written, as it was optimised. */
+  readonly optimizedPath: string | null;
   /** Entries of the session's configuration, by their whole keys. */
   readonly config: Readonly<Record<string, string>>;
   /** Files that the graph refers to, as they are read here. */
@@ -44,6 +48,7 @@ export function plainSettings(options: SessionOptions): Omit<SessionSettings, "e
     // A packed graph was optimised when it was written; again it would be the same, and take longer.
     optimize: options.packed !== true,
     profilePrefix: options.profilePrefix ?? null,
+    optimizedPath: options.written?.graph ?? null,
     config: {
       // exp of a masked score is a denormal, and those cost a hundred cycles each.
       "session.set_denormal_as_zero": "1",
@@ -53,7 +58,17 @@ export function plainSettings(options: SessionOptions): Omit<SessionSettings, "e
       "session.x64quantprecision": options.wideSums === true ? "1" : "0",
       // What is packed for its hash is given back to the system, not kept for runs.
       "session.use_device_allocator_for_initializers": options.packed === true ? "1" : "0",
+      ...(options.written && writtenConfig(options.written)),
     },
+  };
+}
+
+function writtenConfig({ weightsName }: NonNullable<SessionOptions["written"]>) {
+  return {
+    "session.save_external_prepacked_constant_initializers": "1",
+    "session.optimized_model_external_initializers_file_name": weightsName,
+    // Shapes must stand in the graph itself, or it cannot be read again.
+    "session.optimized_model_external_initializers_min_size_in_bytes": "1024",
   };
 }
 

@@ -11,7 +11,6 @@ import { fileURLToPath } from "node:url";
 import { areSharable } from "../models/folder-bytes.js";
 import { messageOf } from "../work/thrown.js";
 import { runtimeVersion } from "./native/ort-api.js";
-import type { InputShapes } from "./session.js";
 import type { SessionOptions } from "./session-settings.js";
 import {
   entryDir,
@@ -25,6 +24,7 @@ import {
   type WeightsCache,
 } from "./weights-cache.js";
 import { type WeightsSource, weightsSource } from "./weights-sources.js";
+import type { InputShapes } from "./write-packed.js";
 
 /** What of a graph can be shared, and where. */
 export interface SharedWeights {
@@ -104,7 +104,7 @@ export async function sharedHashed(
   return { cache, identity, sources, bytes };
 }
 
-/** Opens a session by either binding. */
+/** Opens a session of either kind. */
 export type OpenSession<Opened> = (path: string, options: SessionOptions) => Promise<Opened>;
 
 export async function openSharedBy<Opened>(

@@ -2,10 +2,10 @@
 import { join } from "node:path";
 import { messageOf } from "../work/thrown.js";
 import { watchParent } from "./parent-watch.js";
-import { writePacked } from "./session.js";
 import { changedExitCode, type MakeRequest } from "./shared-weights.js";
 import { cachedGraphName, cachedWeightsName, pruneEntries, publishEntry } from "./weights-cache.js";
 import { checkSources, SourceChanged } from "./weights-sources.js";
+import { writePacked } from "./write-packed.js";
 
 watchParent();
 const request = JSON.parse(process.argv[2] ?? "") as MakeRequest;

@@ -30,6 +30,9 @@ export interface NamedTensor {
   readonly lengths?: Int32Array;
 }
 
+/** What goes by a name elsewhere. */
+export type TensorValue = Omit<NamedTensor, "name">;
+
 /** Told from a caller's JSON by its class: no JSON is one. */
 export class NamedTensors {
   readonly list: readonly NamedTensor[];

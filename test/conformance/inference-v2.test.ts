@@ -5,7 +5,7 @@ import { after, before, describe, test } from "node:test";
 import type { InferResponse, ModelsResponse } from "millrace-client/wire";
 import { openInferenceV2Front } from "#src/front/inference-v2/inference-v2.js";
 import { createServer, type MillraceServer } from "#src/index.js";
-import { openSession, runTensors, type Session } from "#src/runtime/session.js";
+import { runTensors, Session } from "#src/runtime/session.js";
 import { Random } from "../sim/random.js";
 import { TestFront } from "../support/http-front.js";
 import { graphBytes } from "../support/onnx-graph.js";
@@ -654,7 +654,7 @@ describe("real models", { skip }, () => {
   /** What ONNX Runtime gives for the same numbers by itself. */
   const sessions = new Map<Name, Promise<Session>>();
   after(async () => {
-    for (const session of sessions.values()) await (await session).release();
+    for (const session of sessions.values()) (await session).release();
   });
 
   async function plain(
@@ -663,7 +663,7 @@ describe("real models", { skip }, () => {
     data: Int32Array | Float32Array,
   ): Promise<readonly number[]> {
     const path = sharedPath("models", name, "model.onnx");
-    const opening = sessions.get(name) ?? openSession(path, { threads: 1, spin: false });
+    const opening = sessions.get(name) ?? Session.open(path, { threads: 1, spin: false });
     sessions.set(name, opening);
     const session = await opening;
     const [input, datatype, output] = heads[name];

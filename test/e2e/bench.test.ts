@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { copyFile, readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { floatsOf, i64, openSession } from "#src/runtime/session.js";
+import { floatsOf, i64, Session } from "#src/runtime/session.js";
 import { benches } from "../../bench/benches.js";
 import { drivers } from "../../bench/clients/drivers.js";
 import { cosineOf } from "../../bench/clients/peers/cosine.js";
@@ -184,19 +184,25 @@ if (isLong) {
     ] as const) {
       const path = dir.file(`${precision}.onnx`);
       await writePlainGraph(path, { sourceDir: dir.file("tiny/source"), shape, precision });
-      const session = await openSession(path, { threads: 1, spin: false });
+      const session = await Session.open(path, { threads: 1, spin: false });
       // Padding must change nothing of it.
       const padded = [...ids, 0, 0, 0];
       const fetches = await session.run(
         {
-          input_ids: i64(padded).reshape([1, 8]),
-          attention_mask: i64(padded.map((_, at) => (at < ids.length ? 1 : 0))).reshape([1, 8]),
-          token_type_ids: i64(padded.map(() => 0)).reshape([1, 8]),
+          input_ids: i64(padded, [1, 8]),
+          attention_mask: i64(
+            padded.map((_, at) => (at < ids.length ? 1 : 0)),
+            [1, 8],
+          ),
+          token_type_ids: i64(
+            padded.map(() => 0),
+            [1, 8],
+          ),
         },
         ["last_hidden_state"],
       );
       const hidden = floatsOf(fetches, "last_hidden_state").slice(0, ids.length * shape.width);
-      await session.release();
+      session.release();
       const cosine = cosineOf(hidden, answer?.tokens ?? new Float32Array());
       assert.ok(cosine > least, `${precision}: ${cosine}`);
     }

@@ -6,15 +6,7 @@ import type { EncoderManifest } from "#src/models/programs/manifest-encoder.js";
 import { readJsonFile } from "#src/models/read-json.js";
 import { parseManifest, verifyFiles } from "#src/models/read-manifest.js";
 import { flatten } from "#src/runtime/flat-batch.js";
-import {
-  type Feeds,
-  f32,
-  floatsOf,
-  i32,
-  i64,
-  openSession,
-  type Session,
-} from "#src/runtime/session.js";
+import { type Feeds, f32, floatsOf, i32, i64, Session } from "#src/runtime/session.js";
 
 export interface EncoderText {
   readonly ids: readonly number[];
@@ -61,7 +53,7 @@ export class EncoderGraph implements AsyncDisposable {
     await verifyFiles(dir, manifest);
     const encoder = programManifestOf(manifest, "encoder");
     const path = join(dir, encoder.files.encoder);
-    return new EncoderGraph(encoder, await openSession(path, { threads, spin: false }));
+    return new EncoderGraph(encoder, await Session.open(path, { threads, spin: false }));
   }
 
   async run(texts: readonly EncoderText[], options: EncoderRun = {}): Promise<EncoderAnswer[]> {
@@ -120,6 +112,6 @@ export class EncoderGraph implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#session.release();
+    this.#session.release();
   }
 }

@@ -4,7 +4,8 @@ import { onnxElementTypes } from "#src/models/onnx/element-types.js";
 
 export interface GraphTensor {
   readonly name: string;
-  readonly type: keyof typeof onnxElementTypes;
+  /** Or ONNX's number of one that nobody reads. */
+  readonly type: keyof typeof onnxElementTypes | number;
   /** A text is a size with a name; an empty one has none. */
   readonly shape: readonly (number | string)[];
 }
@@ -16,6 +17,8 @@ export interface MadeGraph {
   readonly outputs: readonly GraphTensor[];
   readonly initializers?: readonly TensorMessage[];
   readonly domains?: readonly string[];
+  /** Of ONNX's own operators. Default: 17. */
+  readonly opset?: number;
 }
 
 export function graphBytes({
@@ -24,13 +27,14 @@ export function graphBytes({
   outputs,
   initializers = [],
   domains = [],
+  opset = 17,
 }: MadeGraph): Uint8Array {
   return encodeModel({
     irVersion: 8,
     producerName: "test",
     producerVersion: "1",
     opsetImport: [
-      { domain: "", version: 17 },
+      { domain: "", version: opset },
       ...domains.map((domain) => ({ domain, version: 1 })),
     ],
     graph: {
@@ -56,5 +60,6 @@ function valueOf({ name, type, shape }: GraphTensor) {
   const dim = shape.map((size) =>
     typeof size === "number" ? { dimValue: size } : { dimParam: size },
   );
-  return { name, type: { tensorType: { elemType: onnxElementTypes[type], shape: { dim } } } };
+  const elemType = typeof type === "number" ? type : onnxElementTypes[type];
+  return { name, type: { tensorType: { elemType, shape: { dim } } } };
 }

@@ -4,7 +4,7 @@ import { graphBytes } from "./onnx-graph.js";
 
 type TypeName = Exclude<keyof typeof onnxElementTypes, "BF16">;
 
-/** Those that ONNX Runtime's binding can be handed. */
+/** Those that are served. */
 export const types: readonly TypeName[] = (Object.keys(onnxElementTypes) as TypeName[]).filter(
   (type: string) => type !== "BF16",
 );

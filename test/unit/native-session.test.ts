@@ -1,11 +1,14 @@
 /** ONNX Runtime through its C interface: what is wrong throws and takes nothing with it, and nothing is kept. */
 import assert from "node:assert/strict";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { Binding } from "#src/runtime/native/binding.js";
 import { NativeSession } from "#src/runtime/native/native-session.js";
-import { type MadeTensor, NativeTensor } from "#src/runtime/native/native-tensor.js";
+import { NativeTensor } from "#src/runtime/native/native-tensor.js";
 import { RunWatch } from "#src/runtime/run-watch.js";
+import { f32, Session } from "#src/runtime/session.js";
+import type { TensorValue } from "#src/work/tensors.js";
 import { graphBytes } from "../support/onnx-graph.js";
 import { memoryBytesOf } from "../support/processes.js";
 import { lookUp } from "../support/small-graphs.js";
@@ -54,14 +57,12 @@ async function withSums(
 
 test("inputs are read and outputs written where they are", async () => {
   await withSums(async (session) => {
-    assert.deepEqual(session.inputs, ["x"]);
-    assert.deepEqual(
-      [...session.outputs],
-      [
-        ["sum", "float32"],
-        ["twice", "float32"],
-      ],
-    );
+    const floats = { datatype: "FP32", shape: ["n", 2] };
+    assert.deepEqual(session.inputs, [{ name: "x", ...floats }]);
+    assert.deepEqual(session.outputs, [
+      { name: "sum", ...floats },
+      { name: "twice", ...floats },
+    ]);
     const run = new Binding(session, { sum: null, twice: null });
     const x = Float32Array.of(1, 2, 3, 4, 5, 6);
     // Longer than the run: what is behind stays as it was.
@@ -107,18 +108,22 @@ test("defect: an output that shared a replaced input is named, not written", asy
 
 test("outputs that nobody gave memory for are seen, with their shapes", async () => {
   await withSums(async (session) => {
-    let seen: Readonly<Record<string, MadeTensor>> = {};
+    let seen: Readonly<Record<string, TensorValue>> = {};
     const run = new Binding(session, { sum: null }, (watched) => {
       seen = watched;
     });
     run.feed("x", Float32Array.of(1, 2), [1, 2]);
     run.fetch("sum", new Float32Array(2), [1, 2]);
     await run.run();
-    assert.deepEqual(seen, { twice: { data: Float32Array.of(4, 24), dims: [1, 2] } });
+    assert.deepEqual(seen, {
+      twice: { datatype: "FP32", shape: [1, 2], data: Float32Array.of(4, 24) },
+    });
     run.feed("x", new Float32Array(), [0, 2]);
     run.fetch("sum", new Float32Array(), [0, 2]);
     await run.run();
-    assert.deepEqual(seen, { twice: { data: new Float32Array(), dims: [0, 2] } });
+    assert.deepEqual(seen, {
+      twice: { datatype: "FP32", shape: [0, 2], data: new Float32Array() },
+    });
   });
 });
 
@@ -141,11 +146,12 @@ test("a shape that does not fit throws what the runtime says, and the session li
     );
     assert.throws(
       () =>
-        new NativeTensor(
-          new Float32Array(1),
-          Array.from({ length: 9 }, () => 1),
-        ),
-      /9 dimensions/,
+        new NativeTensor({
+          datatype: "FP32",
+          shape: Array.from({ length: 17 }, () => 1),
+          data: new Float32Array(1),
+        }),
+      /17 dimensions/,
     );
   });
 });
@@ -153,7 +159,10 @@ test("a shape that does not fit throws what the runtime says, and the session li
 test("defect: sizes that do not fit into the runtime's numbers are refused, not cut", () => {
   const data = new Float32Array(8);
   for (const size of [2 ** 32 + 2, 2 ** 31, -1, 1.5, Number.NaN])
-    assert.throws(() => new NativeTensor(data, [size, 2]), /a dimension of/);
+    assert.throws(
+      () => new NativeTensor({ datatype: "FP32", shape: [size, 2], data }),
+      /a dimension of/,
+    );
 });
 
 test("a node that throws says why, and the session lives on", async () => {
@@ -265,15 +274,18 @@ test("weights of a file of their own are read into memory: the file may change, 
 });
 
 test("defect: outputs behind one that cannot be read are given back", async () => {
-  const pairs = (name: string, type: "FP32" | "BOOL") => ({ name, type, shape: ["n", 2] });
+  const pairs = (name: string, type: "FP32" | number) => ({ name, type, shape: ["n", 2] });
+  const float8 = 17;
+  const to = [{ name: "to", type: 2, i: float8 }];
   const bytes = graphBytes({
     nodes: [
       { opType: "Add", input: ["x", "x"], output: ["sum"] },
-      { opType: "Greater", input: ["sum", "x"], output: ["isMore"] },
+      { opType: "Cast", input: ["sum"], output: ["rough"], attribute: to },
       { opType: "Add", input: ["sum", "x"], output: ["thrice"] },
     ],
     inputs: [pairs("x", "FP32")],
-    outputs: [pairs("sum", "FP32"), pairs("isMore", "BOOL"), pairs("thrice", "FP32")],
+    outputs: [pairs("sum", "FP32"), pairs("rough", float8), pairs("thrice", "FP32")],
+    opset: 19,
   });
   await writeFile(dir.file("compared.onnx"), bytes);
   await withSums(async (session) => {
@@ -342,6 +354,51 @@ test("a run of a session that is open is written down, others are not, and what 
     assert.deepEqual(watch.stop(), []);
   } finally {
     session.release();
+  }
+});
+
+test("defect: a graph whose nodes have quotes in their names is seen as others are", async () => {
+  const odd = 'a"b\\c\nd';
+  const bytes = graphBytes({
+    nodes: [
+      { name: odd, opType: "Add", input: ["x", "x"], output: ["z"] },
+      { name: "plain", opType: "Mul", input: ["z", "x"], output: ["y"] },
+    ],
+    inputs: [{ name: "x", type: "FP32", shape: [1] }],
+    outputs: [{ name: "y", type: "FP32", shape: [1] }],
+  });
+  await writeFile(dir.file("quotes.onnx"), bytes);
+  const watch = new RunWatch();
+  watch.start();
+  const session = await Session.open(dir.file("quotes.onnx"), options, watch.graph("quotes"));
+  await session.run({ x: f32(Float32Array.of(2), [1]) });
+  session.release();
+  const [seen] = watch.stop();
+  assert.equal(seen?.problem, null);
+  const nodes = [...seen.events.operators].map(([operator, sum]) => [
+    operator,
+    ...sum.nodes.keys(),
+  ]);
+  assert.deepEqual(nodes, [
+    ["Add", odd],
+    ["Mul", "plain"],
+  ]);
+});
+
+test("defect: what a process that was killed in a written run left is gone with the next profile", async () => {
+  const { pid } = spawnSync(process.execPath, ["--version"]);
+  await using temp = await TempDir.make();
+  const [left, own] = [`millrace-run-${pid}-a`, `millrace-run-${process.pid}-a`];
+  for (const name of [left, own]) await mkdir(temp.file(name));
+  await writeFile(temp.file(left, "run_0.json"), "[");
+  const before = process.env["TMPDIR"];
+  process.env["TMPDIR"] = temp.path;
+  try {
+    new RunWatch().start();
+    assert.deepEqual(await readdir(temp.path), [own]);
+  } finally {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
   }
 });
 

@@ -53,6 +53,37 @@ test("a flame graph has each frame as wide as it took, and its title", () => {
   assert.match(svg, /<title>a &lt;b&gt;<\/title>/);
 });
 
+test("defect: a drawing is XML whatever a frame is called, and speedscope's file is JSON", () => {
+  const name = `</title><script>"&amp;'\u0000\u0001\ud800\ufffe]]>\n\u{1f600}`;
+  const root = known.nodes.slice(0, 1);
+  const hostile = { parent: 0, name, file: name, line: 1, kind: "kernel", selfMs: 60 } as const;
+  const profile: SampledProfile = { ...known, nodes: [...root, hostile] };
+  const svg = drawFlame({ title: name, note: name, root: framesOf(profile) });
+  assert.doesNotMatch(svg, /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/u);
+  assert.match(svg, /\u{1f600}/u, "what is allowed is there");
+  const tags = /<(?<end>\/?)(?<tag>\w+)(?: [\w-]+="[^"<&]*")*(?<alone>\/?)>/g;
+  const open: string[] = [];
+  for (const { groups: { end, tag = "", alone } = {} } of svg.matchAll(tags)) {
+    if (end === "/") assert.equal(open.pop(), tag);
+    else if (alone === "") open.push(tag);
+  }
+  assert.deepEqual(open, []);
+  // What is left without tags, and without what stands for a character, has none of theirs.
+  assert.doesNotMatch(svg.replaceAll(tags, "").replaceAll(/&(?:amp|lt|gt);/g, ""), /[<&]/);
+  const read = JSON.parse(JSON.stringify(speedscopeOf(name, profile)));
+  assert.equal(read.shared.frames[0].name, name);
+});
+
+test("speedscope's file: each stack is of frames that are there, and each has its weight", () => {
+  const { shared, profiles } = speedscopeOf("front", known);
+  const [{ samples, weights, startValue, endValue }] = profiles;
+  assert.equal(samples.length, weights.length);
+  for (const frame of samples.flat()) assert.ok(shared.frames[frame] !== undefined);
+  assert.ok(weights.every((weight) => weight > 0));
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  assert.equal(endValue - startValue, sum);
+});
+
 test("V8's own format gives the same times when it is read again", () => {
   const root = rootFrame();
   const file = cpuProfileOf(known);

@@ -50,6 +50,22 @@ test("a node's time is its own, without what ran inside of it", () => {
   assert.throws(() => written.add("{}"), /no list/);
 });
 
+test("defect: names of nodes are as the graph has them, and the runtime writes them so: no JSON", () => {
+  const name = 'a"b\\c\n{"cat" : "</title>';
+  const text = [
+    '{"cat" : "Node","dur" :3000,"ts" :0,"ph" : "X","name" :"plain_kernel_time","args" : {"op_name" : "Mul"}},',
+    `{"cat" : "Node","dur" :2000,"ts" :4000,"ph" : "X","name" :"${name}_kernel_time","args" : {"op_name" : "Add"}},`,
+    '{"cat" : "Session","dur" :7000,"ts" :0,"ph" : "X","name" :"model_run","args" : {}}',
+  ];
+  const written = new RunEvents();
+  assert.equal(written.add(`[\n${text.join("\n")}\n]\n`), 7);
+  const nodes = [...written.operators].map(([operator, sum]) => [operator, [...sum.nodes]]);
+  assert.deepEqual(nodes, [
+    ["Mul", [["plain", 3]]],
+    ["Add", [[name, 2]]],
+  ]);
+});
+
 test("runs that were not written down are taken to be like those that were", () => {
   const written = new RunEvents();
   written.add(JSON.stringify(events));

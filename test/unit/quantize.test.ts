@@ -14,7 +14,7 @@ import {
   processorWarning,
   readProcessor,
 } from "#src/models/quantization.js";
-import { f32, floatsOf, openSession } from "#src/runtime/session.js";
+import { f32, floatsOf, Session } from "#src/runtime/session.js";
 import { Random } from "../sim/random.js";
 import { bundledModelDir } from "../support/engine.js";
 import { decodeModel } from "../support/onnx.js";
@@ -103,10 +103,10 @@ for (const rows of [1, 2, 5, 64]) {
     const { values, scales } = quantizeWeights(real, inputs);
     await using dir = await TempDir.make();
     await writeProduct(dir, { values, scales, inputs, outputs });
-    const session = await openSession(dir.file("product.onnx"), { threads: 1, spin: false });
+    const session = await Session.open(dir.file("product.onnx"), { threads: 1, spin: false });
     const x = new Float32Array(rows * inputs).fill(activationMax);
     const y = floatsOf(await session.run({ x: f32(x, [rows, inputs]) }), "y");
-    await session.release();
+    session.release();
     const exact = activationMax * inputs * (values[0] ?? 0) * (scales[0] ?? 0);
     for (const value of y) assert.ok(Math.abs(value / exact - 1) < 1e-6, `${value}, not ${exact}`);
   });
@@ -119,10 +119,10 @@ test("defect 16: older weights are exact here as well, in the wide way", async (
   await using dir = await TempDir.make();
   await writeProduct(dir, { values, scales, inputs, outputs });
   const options = { threads: 1, spin: false, wideSums: true };
-  const session = await openSession(dir.file("product.onnx"), options);
+  const session = await Session.open(dir.file("product.onnx"), options);
   const x = new Float32Array(rows * inputs).fill(activationMax);
   const y = floatsOf(await session.run({ x: f32(x, [rows, inputs]) }), "y");
-  await session.release();
+  session.release();
   assert.deepEqual([...new Set(y)], [activationMax * 127 * inputs]);
 });
 

@@ -9,7 +9,7 @@ import { flatten, maskedScore } from "#src/runtime/flat-batch.js";
 import { BeamSearch } from "#src/runtime/generation/search/beam.js";
 import { GreedySearch } from "#src/runtime/generation/search/greedy.js";
 import { candidatesNeeded, type Search } from "#src/runtime/generation/search/search.js";
-import { f32, floatsOf, i32, i64, intsOf } from "#src/runtime/session.js";
+import { f32, floatsOf, i32, i64, intsOf } from "./tensors.js";
 
 type Ids = readonly number[];
 
@@ -111,8 +111,8 @@ export class SeedsModel {
       top_k: i64([count]),
     });
     return {
-      ids: intsOf(fetches, "top_ids", prefixes.length * count),
-      scores: floatsOf(fetches, "top_scores", prefixes.length * count),
+      ids: intsOf(fetches, "top_ids"),
+      scores: floatsOf(fetches, "top_scores"),
       badScores: new Float32Array(),
       badCount: 0,
     };

@@ -94,6 +94,7 @@ export {
   profiledGraphsMax,
   profiledOperatorsMax,
   profileNodesMax,
+  profileSecondsDefault,
   profileSecondsMax,
   profileTextMax,
   type SampledProfile,

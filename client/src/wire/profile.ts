@@ -71,8 +71,9 @@ export interface ProfileResponse extends SampledProfile {
   readonly stages: readonly ProfiledStage[];
 }
 
-/** Most seconds of one profile. */
+/** Most seconds of one profile, and those of one that nobody said it of. */
 export const profileSecondsMax = 60;
+export const profileSecondsDefault = 10;
 
 /** Functions that a profile tells apart; what took least is counted with who called it. */
 export const profileNodesMax = 2_000;

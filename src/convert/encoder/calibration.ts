@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { HuggingFaceTokenizer } from "../../prepare/text/huggingface-tokenizers.js";
 import { flatten } from "../../runtime/flat-batch.js";
-import { type Feeds, f32, i32, i64, openSession } from "../../runtime/session.js";
+import { type Feeds, f32, i32, i64, Session } from "../../runtime/session.js";
 import type { CalibrationRuns, WatchedFolder } from "../family.js";
 
 export interface WatchedEncoder {
@@ -54,7 +54,7 @@ async function runTexts(
   { dir, onWatched, onProgress }: WatchedFolder,
 ): Promise<string | null> {
   const options = { threads: 1, spin: false, prepack: false };
-  const session = await openSession(join(dir, encoder.fileName), options);
+  const session = await Session.open(join(dir, encoder.fileName), options);
   try {
     for (const [index, text] of texts.entries()) {
       onWatched(await session.run(feedsOf(encoder, text)));
@@ -66,7 +66,7 @@ async function runTexts(
     if (!(error instanceof Error) || !/onnx/i.test(error.message)) throw error;
     return error.message;
   } finally {
-    await session.release();
+    session.release();
   }
 }
 

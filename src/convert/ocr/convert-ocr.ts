@@ -11,7 +11,7 @@ import { manifestFileName, manifestVersion } from "../../models/manifest-base.js
 import type { OcrManifest, OcrRecogniser } from "../../models/programs/manifest-ocr.js";
 import { checkShape, readJsonFile, readTextFile } from "../../models/read-json.js";
 import { parseManifest } from "../../models/read-manifest.js";
-import { openSession } from "../../runtime/session.js";
+import { Session } from "../../runtime/session.js";
 import { startEngine } from "../../runtime/staged/load-staged.js";
 import { classesOf, keysBytesMax, keysOf } from "../../runtime/staged/ocr/probe.js";
 import { openOcr } from "../../runtime/staged/programs/ocr.js";
@@ -118,14 +118,13 @@ async function lookAt(
   recogniser: OcrRecogniser,
 ): Promise<{ readonly height: number; readonly classes: number }> {
   try {
-    const session = await openSession(path, { threads: 1, spin: false });
+    const session = await Session.open(path, { threads: 1, spin: false });
     try {
-      const [input] = session.inputMetadata;
-      const said = input?.isTensor === true ? input.shape[2] : undefined;
+      const said = session.inputs[0]?.shape[2];
       const height = typeof said === "number" && said > 0 ? said : recogniser.height;
       return { height, classes: await classesOf(session, { ...recogniser, height }) };
     } finally {
-      await session.release();
+      session.release();
     }
   } catch (cause) {
     throw invalid("the recogniser", cause);

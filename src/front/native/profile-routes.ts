@@ -1,12 +1,10 @@
 /** `/v1/profile`: what a thread of the server does, for whoever may administrate. */
-import { profileSecondsMax } from "millrace-client/wire";
+import { profileSecondsDefault, profileSecondsMax } from "millrace-client/wire";
 import type { Route } from "../../listen/http/http-front.js";
 import { frontName, type Profiles } from "../../profile/profiles.js";
 import { jsonReply } from "../json-reply.js";
 import { queryCount, queryFlag, refuseUnknownQuery } from "./query.js";
 import { nativeDocs } from "./route-docs.js";
-
-const secondsDefault = 10;
 
 export function profileRoutes(profiles: Profiles): readonly Route[] {
   const path = "/v1/profile";
@@ -19,7 +17,8 @@ export function profileRoutes(profiles: Profiles): readonly Route[] {
       handler: async (exchange) => {
         const { query, departed } = exchange;
         refuseUnknownQuery(query, ["of", "seconds", "operators"]);
-        const seconds = queryCount(query, "seconds", [1, profileSecondsMax]) ?? secondsDefault;
+        const given = queryCount(query, "seconds", [1, profileSecondsMax]);
+        const seconds = given ?? profileSecondsDefault;
         const of = query.get("of") ?? frontName;
         const asked = { of, ms: seconds * 1_000, operators: queryFlag(query, "operators") };
         exchange.reply(jsonReply(200, await profiles.take(asked, departed)));

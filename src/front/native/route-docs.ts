@@ -1,5 +1,5 @@
 /** What the description of all routes (OpenAPI) says of the native ones. */
-import { profileSecondsMax, recordSecondsMax } from "millrace-client/wire";
+import { profileSecondsDefault, profileSecondsMax, recordSecondsMax } from "millrace-client/wire";
 import type { RouteDoc } from "../../listen/http/http-front.js";
 import type { Options } from "../../options/options.js";
 import { objectSchema, textSchema } from "../../work/json-schema.js";
@@ -65,7 +65,7 @@ export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
       of: { schema: textSchema, description: "`front`, the server itself, or a pipeline." },
       seconds: {
         schema: { type: "integer", minimum: 1, maximum: profileSecondsMax },
-        description: "Default: 10.",
+        description: `Default: ${profileSecondsDefault}.`,
       },
       operators: {
         schema: { type: "boolean" },

@@ -157,7 +157,7 @@ export async function checkDataFile(dir: string, file: string, graph: string): P
   throw new MillraceError("model_folder_invalid", `${join(dir, file)} is not a file`);
 }
 
-/** Those that callers can send and that ONNX Runtime's binding takes, by ONNX's number. */
+/** Those that callers can send, in JSON too, by ONNX's number. */
 const datatypes: ReadonlyMap<number, TensorDatatype> = new Map(
   (Object.keys(onnxElementTypes) as TensorDatatype[])
     .filter((datatype) => datatype !== "BF16")

@@ -5,8 +5,8 @@ import { badTokens } from "../../work/generation.js";
 import { flatten, maskedScore } from "../flat-batch.js";
 import { Binding, type OnWatched } from "../native/binding.js";
 import { NativeSession, type RunWatcher } from "../native/native-session.js";
-import type { NativeData, NativeType } from "../native/native-tensor.js";
-import { checkOutputTypes } from "../output-types.js";
+import type { NativeData } from "../native/native-tensor.js";
+import { checkOutputTypes, type OutputType } from "../output-types.js";
 import type { SessionOptions } from "../session-settings.js";
 import { openSharedBy, type SharedWeights } from "../shared-weights.js";
 import { type Arena, cacheShapeOf, type EncodedBatch } from "./arena.js";
@@ -73,7 +73,7 @@ export class GenerationModel {
     const { onWatched } = options;
     this.#encoding = new Binding(sessions.encoder, encoderOutputs(manifest), onWatched);
     this.#stepping = new Binding(sessions.decoder, decoderOutputs(manifest), onWatched);
-    this.#hasKernels = sessions.decoder.inputs.includes("total_length");
+    this.#hasKernels = sessions.decoder.inputs.some(({ name }) => name === "total_length");
     this.#badCount = badTokens(manifest.generation.badWords).length;
   }
 
@@ -101,10 +101,9 @@ export class GenerationModel {
     const encoder = await open("encoder");
     let decoder: NativeSession | undefined;
     try {
-      checkOutputTypes("encoder", encoderOutputs(manifest), (name) => encoder.typeOf(name));
-      const opened = await open("decoder");
-      decoder = opened;
-      checkOutputTypes("decoder", decoderOutputs(manifest), (name) => opened.typeOf(name));
+      checkOutputTypes("encoder", encoder, encoderOutputs(manifest));
+      decoder = await open("decoder");
+      checkOutputTypes("decoder", decoder, decoderOutputs(manifest));
     } catch (error) {
       encoder.release();
       decoder?.release();
@@ -323,7 +322,7 @@ function profileOf(
   return profilePrefixes === undefined ? {} : { profilePrefix: profilePrefixes[side] };
 }
 
-function encoderOutputs({ shape }: GenerationShape): Readonly<Record<string, NativeType>> {
+function encoderOutputs({ shape }: GenerationShape): Readonly<Record<string, OutputType>> {
   const names = Array.from({ length: shape.decoderLayers }, (_, layer) => [
     `cross_k.${layer}`,
     `cross_v.${layer}`,
@@ -334,8 +333,8 @@ function encoderOutputs({ shape }: GenerationShape): Readonly<Record<string, Nat
 function decoderOutputs({
   generation,
   shape,
-}: GenerationShape): Readonly<Record<string, NativeType>> {
-  const outputs: Record<string, NativeType> = { top_ids: "int32", top_scores: "float32" };
+}: GenerationShape): Readonly<Record<string, OutputType>> {
+  const outputs: Record<string, OutputType> = { top_ids: "int32", top_scores: "float32" };
   for (let layer = 0; layer < shape.decoderLayers; layer += 1) {
     outputs[`present_k.${layer}`] = "float32";
     outputs[`present_v.${layer}`] = "float32";

@@ -2,12 +2,13 @@
  * The tensors of a graph's runs, over arrays that live elsewhere. They stay from run to run, and one is made anew only where
  * its array or its shape is another than before: a run makes nothing that would have to be collected.
  */
+import type { TensorValue } from "../../work/tensors.js";
 import type { NativeSession, Pointers } from "./native-session.js";
-import { type MadeTensor, type NativeData, NativeTensor, takeMade } from "./native-tensor.js";
+import { arrayDatatype, type NativeData, NativeTensor, takeMade } from "./native-tensor.js";
 import type { Handle } from "./ort-api.js";
 
 /** Sees those outputs that nobody fetched. */
-export type OnWatched = (watched: Readonly<Record<string, MadeTensor>>) => void;
+export type OnWatched = (watched: Readonly<Record<string, TensorValue>>) => void;
 
 interface Bound {
   readonly tensor: NativeTensor;
@@ -34,12 +35,13 @@ export class Binding {
   ) {
     this.#session = session;
     this.#onWatched = onWatched;
-    const others = [...session.outputs.keys()].filter((name) => !(name in fetched));
+    const inputNames = session.inputs.map(({ name }) => name);
+    const others = session.outputs.map(({ name }) => name).filter((name) => !(name in fetched));
     this.#watched = onWatched === undefined ? [] : others;
     const outputs = [...Object.keys(fetched), ...this.#watched];
-    this.#inputs = session.pointers(session.inputs);
+    this.#inputs = session.pointers(inputNames);
     this.#outputs = session.pointers(outputs);
-    this.#inputPlaces = new Map(session.inputs.map((name, place) => [name, place]));
+    this.#inputPlaces = new Map(inputNames.map((name, place) => [name, place]));
     this.#outputPlaces = new Map(outputs.map((name, place) => [name, place]));
   }
 
@@ -101,7 +103,7 @@ export class Binding {
     this.#refuseRunning();
     const before = this.#bound.get(name);
     if (before?.tensor.data === data && isSame(before.shape, shape)) return before.tensor.handle;
-    const tensor = new NativeTensor(data, shape);
+    const tensor = new NativeTensor({ data, shape, datatype: arrayDatatype(data) });
     if (before !== undefined) this.#release(before.tensor);
     this.#bound.set(name, { tensor, shape });
     return tensor.handle;

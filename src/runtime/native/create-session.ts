@@ -58,8 +58,9 @@ function make(
 
 function applySettings(options: Handle, settings: SessionSettings): void {
   const api = ortApi();
-  const { threads, optimize, profilePrefix, config } = settings;
+  const { threads, optimize, profilePrefix, optimizedPath, config } = settings;
   if (profilePrefix !== null) check(api.EnableProfiling(options, profilePrefix));
+  if (optimizedPath !== null) check(api.SetOptimizedModelFilePath(options, optimizedPath));
   check(api.SetIntraOpNumThreads(options, threads));
   check(api.SetInterOpNumThreads(options, 1));
   check(api.SetSessionGraphOptimizationLevel(options, optimize ? ortEnableAll : ortDisableAll));

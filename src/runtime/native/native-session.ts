@@ -8,8 +8,8 @@ import { collectAfterReading } from "../collect-garbage.js";
 import type { SessionOptions } from "../session-settings.js";
 import { createSession, createSessionOf } from "./create-session.js";
 import { takeText } from "./native-environment.js";
-import { elementTypeOf, type NativeType } from "./native-tensor.js";
-import { addressOf, check, type Handle, type Out, ortApi, outOf, textBytes } from "./ort-api.js";
+import { addressOf, check, type Handle, ortApi, textBytes } from "./ort-api.js";
+import { type SessionValue, sessionValues } from "./session-values.js";
 
 /** Addresses of names and of values, place by place, as the runtime reads them; a value of 0 is made by the run. */
 export class Pointers {
@@ -33,10 +33,8 @@ export interface RunWatcher {
 }
 
 export class NativeSession {
-  /** Names of the inputs, in the graph's order. */
-  readonly inputs: readonly string[];
-  /** Types of the outputs by name; undefined where one is none of `NativeType`. */
-  readonly outputs: ReadonlyMap<string, NativeType | undefined>;
+  readonly inputs: readonly SessionValue[];
+  readonly outputs: readonly SessionValue[];
   readonly #session: Handle;
   readonly #watcher: RunWatcher | null;
   readonly #nameAddresses: ReadonlyMap<string, Handle>;
@@ -72,19 +70,13 @@ export class NativeSession {
   private constructor(session: Handle, watcher: RunWatcher | null) {
     this.#session = session;
     this.#watcher = watcher;
-    this.inputs = namesOf(session, "Input");
-    const outputNames = namesOf(session, "Output");
-    this.outputs = new Map(outputNames.map((name, index) => [name, outputTypeOf(session, index)]));
-    const names = [...new Set([...this.inputs, ...outputNames])];
+    this.inputs = sessionValues(session, "Input");
+    this.outputs = sessionValues(session, "Output");
+    const names = [...new Set([...this.inputs, ...this.outputs].map(({ name }) => name))];
     this.#nameBytes = names.map(textBytes);
     this.#nameAddresses = new Map(
       names.map((name, index) => [name, addressOf(this.#nameBytes[index] ?? new Uint8Array())]),
     );
-  }
-
-  /** Of the output of this name; undefined where there is none. */
-  typeOf(name: string): string | undefined {
-    return this.outputs.has(name) ? (this.outputs.get(name) ?? "another type") : undefined;
   }
 
   /** For these inputs or outputs, in this order. Throws where the graph has one of them not. */
@@ -147,24 +139,4 @@ function yieldToEventLoop(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
-}
-
-function namesOf(session: Handle, kind: "Input" | "Output"): string[] {
-  const api = ortApi();
-  const count = outOf((out: Out<number>) => api[`SessionGet${kind}Count`](session, out));
-  return Array.from({ length: Number(count) }, (_, index) =>
-    takeText((allocator, out) => api[`SessionGet${kind}Name`](session, index, allocator, out)),
-  );
-}
-
-function outputTypeOf(session: Handle, index: number): NativeType | undefined {
-  const api = ortApi();
-  const info = outOf((out: Out<Handle>) => api.SessionGetOutputTypeInfo(session, index, out));
-  try {
-    const tensor: Out<Handle> = [null];
-    check(api.CastTypeInfoToTensorInfo(info, tensor));
-    return tensor[0] === null ? undefined : elementTypeOf(tensor[0]);
-  } finally {
-    api.ReleaseTypeInfo(info);
-  }
 }

@@ -1,7 +1,8 @@
 /**
  * ONNX Runtime's C interface, of the library that comes with onnxruntime-node, called without its Node binding. That binding
  * makes new arrays for each run and copies every output into them, also where a caller gave the memory: a step that
- * writes into a cache would copy the whole cache, and collecting those arrays took a third of the processor.
+ * writes into a cache would copy the whole cache, and collecting those arrays took a third of the processor. Nor can it have a
+ * single run written down, which a profile of operators needs.
  *
  * The interface is a table of functions that only ever grows at its end (onnxruntime_c_api.h); `place` is where each
  * function stands in it. Handles and addresses are bigints. Functions that return a status return null where all is well.
@@ -45,6 +46,7 @@ export interface OrtApi {
   RunOptionsEnableProfiling(options: Handle, prefix: string): Status;
   CreateSessionOptions(out: Out<Handle>): Status;
   ReleaseSessionOptions(options: Handle): void;
+  SetOptimizedModelFilePath(options: Handle, path: string): Status;
   EnableProfiling(options: Handle, prefix: string): Status;
   DisableMemPattern(options: Handle): Status;
   SetSessionLogSeverityLevel(options: Handle, level: number): Status;
@@ -63,11 +65,19 @@ export interface OrtApi {
   SessionGetOutputCount(session: Handle, out: Out<number>): Status;
   SessionGetInputName(session: Handle, index: number, allocator: Handle, out: Out<Handle>): Status;
   SessionGetOutputName(session: Handle, index: number, allocator: Handle, out: Out<Handle>): Status;
+  SessionGetInputTypeInfo(session: Handle, index: number, out: Out<Handle>): Status;
   SessionGetOutputTypeInfo(session: Handle, index: number, out: Out<Handle>): Status;
   SessionEndProfiling(session: Handle, allocator: Handle, out: Out<Handle>): Status;
   CastTypeInfoToTensorInfo(info: Handle, out: Out<Handle>): Status;
   ReleaseTypeInfo(info: Handle): void;
   CreateCpuMemoryInfo(allocator: number, kind: number, out: Out<Handle>): Status;
+  CreateTensorAsOrtValue(
+    allocator: Handle,
+    shape: ArrayBufferView,
+    rank: number,
+    type: number,
+    out: Out<Handle>,
+  ): Status;
   CreateTensorWithDataAsOrtValue(
     memory: Handle,
     data: ArrayBufferView,
@@ -79,11 +89,27 @@ export interface OrtApi {
   ): Status;
   ReleaseValue(value: Handle): void;
   GetTensorMutableData(value: Handle, out: Out<Handle>): Status;
+  FillStringTensor(value: Handle, texts: BigUint64Array, count: number): Status;
+  GetStringTensorDataLength(value: Handle, out: Out<number>): Status;
+  GetStringTensorContent(
+    value: Handle,
+    into: Uint8Array,
+    length: number,
+    offsets: BigUint64Array,
+    count: number,
+  ): Status;
+  GetResizedStringTensorElementBuffer(
+    value: Handle,
+    index: number,
+    byteLength: number,
+    out: Out<Handle>,
+  ): Status;
   GetTensorTypeAndShape(value: Handle, out: Out<Handle>): Status;
   ReleaseTensorTypeAndShapeInfo(info: Handle): void;
   GetTensorElementType(info: Handle, out: Out<number>): Status;
   GetDimensionsCount(info: Handle, out: Out<number>): Status;
   GetDimensions(info: Handle, into: BigInt64Array, count: number): Status;
+  GetSymbolicDimensions(info: Handle, into: BigUint64Array, count: number): Status;
   GetAllocatorWithDefaultOptions(out: Out<Handle>): Status;
   AllocatorFree(allocator: Handle, memory: Handle): Status;
   GetErrorMessage(status: Handle): string;
@@ -106,6 +132,7 @@ const functions: Readonly<Record<keyof OrtApi, readonly [place: number, signatur
     "void * (void *session, void *options, void *inputNames, void *inputs, size_t inputCount, void *outputNames, size_t outputCount, void *outputs)",
   ],
   CreateSessionOptions: [10, "void * (_Out_ void **out)"],
+  SetOptimizedModelFilePath: [11, `void * (void *options, ${path} file)`],
   EnableProfiling: [14, `void * (void *options, ${path} prefix)`],
   DisableMemPattern: [17, "void * (void *options)"],
   SetSessionLogSeverityLevel: [22, "void * (void *options, int level)"],
@@ -114,6 +141,7 @@ const functions: Readonly<Record<keyof OrtApi, readonly [place: number, signatur
   SetInterOpNumThreads: [25, "void * (void *options, int threads)"],
   SessionGetInputCount: [30, "void * (void *session, _Out_ size_t *out)"],
   SessionGetOutputCount: [31, "void * (void *session, _Out_ size_t *out)"],
+  SessionGetInputTypeInfo: [33, "void * (void *session, size_t index, _Out_ void **out)"],
   SessionGetOutputTypeInfo: [34, "void * (void *session, size_t index, _Out_ void **out)"],
   SessionGetInputName: [
     36,
@@ -124,15 +152,26 @@ const functions: Readonly<Record<keyof OrtApi, readonly [place: number, signatur
     "void * (void *session, size_t index, void *allocator, _Out_ void **out)",
   ],
   CreateRunOptions: [39, "void * (_Out_ void **out)"],
+  CreateTensorAsOrtValue: [
+    48,
+    "void * (void *allocator, void *shape, size_t rank, int type, _Out_ void **out)",
+  ],
   CreateTensorWithDataAsOrtValue: [
     49,
     "void * (void *memory, void *data, size_t byteLength, void *shape, size_t rank, int type, _Out_ void **out)",
   ],
   GetTensorMutableData: [51, "void * (void *value, _Out_ void **out)"],
+  FillStringTensor: [52, "void * (void *value, void *texts, size_t count)"],
+  GetStringTensorDataLength: [53, "void * (void *value, _Out_ size_t *out)"],
+  GetStringTensorContent: [
+    54,
+    "void * (void *value, void *into, size_t length, void *offsets, size_t count)",
+  ],
   CastTypeInfoToTensorInfo: [55, "void * (void *info, _Out_ void **out)"],
   GetTensorElementType: [60, "void * (void *info, _Out_ int *out)"],
   GetDimensionsCount: [61, "void * (void *info, _Out_ size_t *out)"],
   GetDimensions: [62, "void * (void *info, void *into, size_t count)"],
+  GetSymbolicDimensions: [63, "void * (void *info, void *into, size_t count)"],
   GetTensorTypeAndShape: [65, "void * (void *value, _Out_ void **out)"],
   CreateCpuMemoryInfo: [69, "void * (int allocator, int kind, _Out_ void **out)"],
   AllocatorFree: [76, "void * (void *allocator, void *memory)"],
@@ -146,6 +185,10 @@ const functions: Readonly<Record<keyof OrtApi, readonly [place: number, signatur
   ReleaseSessionOptions: [100, "void (void *options)"],
   SessionEndProfiling: [110, "void * (void *session, void *allocator, _Out_ void **out)"],
   AddSessionConfigEntry: [130, "void * (void *options, str key, str value)"],
+  GetResizedStringTensorElementBuffer: [
+    252,
+    "void * (void *value, size_t index, size_t byteLength, _Out_ void **out)",
+  ],
   AddExternalInitializersFromFilesInMemory: [
     279,
     "void * (void *options, void *names, void *files, void *byteLengths, size_t count)",
@@ -248,4 +291,9 @@ export function textAt(address: Handle): string {
 /** The bytes at an address, as they are now. */
 export function bytesAt(address: Handle, length: number): ArrayBuffer {
   return koffi.view(address, length).slice(0);
+}
+
+/** The bytes at an address, in place: for as long as they are there. */
+export function viewAt(address: Handle, length: number): Uint8Array {
+  return new Uint8Array(koffi.view(address, length));
 }

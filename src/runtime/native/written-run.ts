@@ -2,7 +2,11 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isAlive } from "../../platform/processes.js";
 import { check, type Handle, type Out, ortApi, outOf } from "./ort-api.js";
+
+const folderPrefix = "millrace-run-";
+const leftBy = new RegExp(`^${folderPrefix}(\\d{1,10})-`);
 
 export class WrittenRun implements Disposable {
   /** For the run. */
@@ -11,7 +15,7 @@ export class WrittenRun implements Disposable {
 
   /** Throws where there is no room for temporary files. */
   constructor() {
-    this.#dir = mkdtempSync(join(tmpdir(), "millrace-run-"));
+    this.#dir = mkdtempSync(join(tmpdir(), `${folderPrefix}${process.pid}-`));
     const api = ortApi();
     try {
       this.options = outOf((out: Out<Handle>) => api.CreateRunOptions(out));
@@ -36,5 +40,27 @@ export class WrittenRun implements Disposable {
 
   #removeFiles(): void {
     rmSync(this.#dir, { recursive: true, force: true });
+  }
+}
+
+/** Of processes that were killed in such a run. What cannot be removed stays. */
+export function removeLeftRuns(): void {
+  const dir = tmpdir();
+  for (const name of namesIn(dir)) {
+    const pid = Number(leftBy.exec(name)?.[1]);
+    if (!(pid > 0) || isAlive(pid)) continue;
+    try {
+      rmSync(join(dir, name), { recursive: true, force: true });
+    } catch {
+      // Somebody else's.
+    }
+  }
+}
+
+function namesIn(dir: string): readonly string[] {
+  try {
+    return readdirSync(dir);
+  } catch {
+    return [];
   }
 }

@@ -95,8 +95,7 @@ export async function detect(
       input: options,
     });
   }
-  const [inputName = ""] = session.inputNames;
-  const [outputName = ""] = session.outputNames;
+  const [inputName = "", outputName = ""] = [session.inputs[0]?.name, session.outputs[0]?.name];
   const fetches = await session.run({
     [inputName]: f32(values, [detecting.length, 3, height, width]),
   });

@@ -1,6 +1,7 @@
 /** Whether the graphs of a folder are what its manifest says, seen on small inputs of nothing before anybody waits. */
 import type { OcrManifest, OcrRecogniser } from "../../../models/programs/manifest-ocr.js";
 import { messageOf } from "../../../work/thrown.js";
+import { typeName } from "../../native/session-values.js";
 import type { Size } from "../../pictures.js";
 import type { Fetches, Session } from "../../session.js";
 import { classSteps, runOn } from "./read-stages.js";
@@ -93,16 +94,16 @@ async function probed(
   }
 }
 
-function checkForm(name: string, { inputMetadata, outputMetadata }: Session): void {
-  const form = inputMetadata.map((input) => (input.isTensor ? input.type : "no tensor"));
-  if (form.length !== 1 || form[0] !== "float32" || outputMetadata.length < 1) {
+function checkForm(name: string, { inputs, outputs }: Session): void {
+  const form = inputs.map(typeName);
+  if (form.length !== 1 || form[0] !== "float32" || outputs.length < 1) {
     throw new Error(`the ${name} takes ${form.join(", ")}, not one float32 tensor`);
   }
 }
 
 /** Of the graph's first output. */
 function expectShape(name: string, fetches: Fetches, wanted: readonly number[]): void {
-  const shape = Object.values(fetches)[0]?.dims ?? [];
+  const shape = Object.values(fetches)[0]?.shape ?? [];
   if (shape.length === wanted.length && shape.every((size, at) => size === wanted[at])) return;
   throw new Error(`the ${name} gives [${shape.join(", ")}], not [${wanted.join(", ")}]`);
 }

@@ -44,7 +44,7 @@ export async function turn(
   const lines = inputs.map(({ data }) => data as CroppedLine);
   const views = lines.map(({ view, strip }) => view ?? strip);
   const fetches = await runOn(session, views, { width, height, input: options });
-  const scores = floatsOf(fetches, session.outputNames[0] ?? "", 2 * lines.length);
+  const scores = floatsOf(fetches, session.outputs[0]?.name ?? "", 2 * lines.length);
   return lines.map(({ strip }, row) => {
     const isTurned = (scores[2 * row + turnedClass] ?? 0) > threshold;
     return isTurned ? upsideDown(strip) : strip;
@@ -88,11 +88,11 @@ export async function recognise(
 /** Of an output [rows, steps, classes]; throws where it is none. */
 export function classSteps(
   fetches: Fetches,
-  { outputNames }: Pick<Session, "outputNames">,
+  { outputs }: Pick<Session, "outputs">,
   rows: number,
 ): { readonly data: Float32Array; readonly steps: number; readonly classes: number } {
-  const [name = ""] = outputNames;
-  const shape = fetches[name]?.dims ?? [];
+  const name = outputs[0]?.name ?? "";
+  const shape = fetches[name]?.shape ?? [];
   const [found, steps = 0, classes = 0] = shape;
   if (shape.length !== 3 || found !== rows) {
     throw new Error(`the recogniser gives [${shape.join(", ")}], not [${rows}, steps, classes]`);
@@ -111,6 +111,6 @@ export async function runOn(
   for (const [row, picture] of pictures.entries()) {
     writePlanes(values, picture, { place: { offset: row * size, width, height }, input });
   }
-  const [name = ""] = session.inputNames;
+  const name = session.inputs[0]?.name ?? "";
   return await session.run({ [name]: f32(values, [pictures.length, 3, height, width]) });
 }

@@ -26,16 +26,8 @@ import {
 import type { Payload, Tensor } from "../../../work/payload.js";
 import type { EngineRequest } from "../../engine.js";
 import { type FlatBatch, flatten } from "../../flat-batch.js";
-import {
-  checkOutputs,
-  type Fetches,
-  f32,
-  floatsOf,
-  i32,
-  i64,
-  type OutputType,
-  type Session,
-} from "../../session.js";
+import { checkOutputTypes, type OutputType } from "../../output-types.js";
+import { type Fetches, f32, floatsOf, i32, i64, type Session } from "../../session.js";
 import { sharedHashed } from "../../shared-weights.js";
 import { openShared } from "../open-shared.js";
 import type { Program, Stage, StageInput, StageResult } from "../program.js";
@@ -55,16 +47,18 @@ const paddedUnitsMax = 8_192;
 export async function openEncoder(request: EngineRequest<EncoderManifest>): Promise<Program> {
   const { modelDir, manifest, threads, weightsCache } = request;
   const { files, fileSha256 } = manifest;
-  const { encoder: graph, weights } = files;
+  const { encoder, weights } = files;
+  const graph = join(modelDir, encoder);
   // Spinning threads would take the cores from the server and from other pipelines.
   const wideSums = needsWideSums(manifest.quantization);
   const options = { threads, spin: false, wideSums, data: [weights] };
-  const shared = await sharedHashed(weightsCache, { dir: modelDir, graph, weights, fileSha256 });
-  const session = await openShared(join(modelDir, graph), options, shared);
+  const hashed = { dir: modelDir, graph: encoder, weights, fileSha256 };
+  const shared = await sharedHashed(weightsCache, hashed);
+  const session = await openShared(request, "encode", { graph, options, shared });
   try {
-    checkOutputs(session, { name: "encoder", wanted: outputsOf(manifest) });
+    checkOutputTypes("encoder", session, outputsOf(manifest));
   } catch (error) {
-    await session.release();
+    session.release();
     throw error;
   }
   return new EncoderProgram(session, manifest);
@@ -122,7 +116,7 @@ class EncoderProgram implements Program {
   }
 
   async release(): Promise<void> {
-    await this.#session.release();
+    this.#session.release();
   }
 
   async #run(texts: readonly EncoderInput[]): Promise<readonly StageResult[]> {

@@ -34,9 +34,13 @@ export async function openImageClassifier(
     files: [graph, ...data],
     probes,
   });
-  const session = await openShared(join(modelDir, graph), { threads, spin: false, data }, shared);
-  const [input, ...others] = session.inputMetadata;
-  if (input?.isTensor !== true || input.type !== "float32" || others.length > 0) {
+  const session = await openShared(request, "classify", {
+    graph: join(modelDir, graph),
+    options: { threads, spin: false, data },
+    shared,
+  });
+  const [input, ...others] = session.inputs;
+  if (input?.datatype !== "FP32" || others.length > 0) {
     throw new Error(`${manifest.files.graph} does not take one float32 tensor`);
   }
   const wanted = inputShape(manifest, "N");
@@ -109,7 +113,7 @@ class ImageClassifierProgram implements Program {
   }
 
   async release(): Promise<void> {
-    await this.#parts.session.release();
+    this.#parts.session.release();
   }
 
   async #toClassify(picture: Pixels): Promise<StageInput> {
@@ -130,12 +134,11 @@ class ImageClassifierProgram implements Program {
       const place = { offset: row * size, width, height, layout: manifest.layout };
       writePlanes(values, picture, { place, input: manifest });
     }
-    const [inputName = ""] = session.inputNames;
-    const [outputName = ""] = session.outputNames;
+    const [inputName = "", outputName = ""] = [session.inputs[0]?.name, session.outputs[0]?.name];
     const fetches = await session.run({
       [inputName]: f32(values, inputShape(manifest, pictures.length)),
     });
-    const [rows = 0, ...sizes] = fetches[outputName]?.dims ?? [];
+    const [rows = 0, ...sizes] = fetches[outputName]?.shape ?? [];
     const labels = sizes.reduce((product, each) => product * each, 1);
     if (rows !== pictures.length || Math.max(1, ...sizes) !== labels) {
       throw new Error(

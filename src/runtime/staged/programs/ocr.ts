@@ -67,17 +67,18 @@ export async function openOcr(request: EngineRequest<OcrManifest>): Promise<Prog
   const { modelDir, manifest, threads, weightsCache } = request;
   const { detector, recogniser, direction, data = [] } = manifest.files;
   const keys = await readTextFile(join(modelDir, manifest.files.keys), keysBytesMax);
-  const open = async (file: string, { width, height }: Size): Promise<Session> => {
+  const open = async (stage: string, file: string, { width, height }: Size): Promise<Session> => {
     const probes = [[[1, 3, height, width]]];
     const files = [file, ...data];
     const shared = await sharedFiles(weightsCache, { dir: modelDir, files, probes });
-    return await openShared(join(modelDir, file), { threads, spin: false, data }, shared);
+    const options = { threads, spin: false, data };
+    return await openShared(request, stage, { graph: join(modelDir, file), options, shared });
   };
   const sizes = probeSizes(manifest);
   const sessions: OcrSessions = {
-    detector: await open(detector, sizes.detector),
-    recogniser: await open(recogniser, sizes.recogniser),
-    direction: direction === undefined ? null : await open(direction, manifest.direction),
+    detector: await open("detect", detector, sizes.detector),
+    recogniser: await open("recognise", recogniser, sizes.recogniser),
+    direction: direction === undefined ? null : await open("turn", direction, manifest.direction),
   };
   const characters = charactersOf(keys, manifest.recogniser);
   await probeOcr(sessions, manifest, characters);
@@ -165,7 +166,7 @@ class OcrProgram implements Program {
 
   async release(): Promise<void> {
     const { detector, recogniser, direction } = this.#parts.sessions;
-    for (const session of [detector, recogniser, direction]) await session?.release();
+    for (const session of [detector, recogniser, direction]) session?.release();
   }
 
   async #toDetect(picture: Pixels): Promise<StageInput> {

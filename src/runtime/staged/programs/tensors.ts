@@ -29,24 +29,17 @@ import { probedShapes, probeRows } from "./tensors-probe.js";
 const unitsMax = 64 * 1_024;
 
 /** Throws whatever is wrong with the graph, as ONNX Runtime says it. */
-export async function openTensors({
-  modelDir,
-  manifest,
-  threads,
-  rowsMax,
-  weightsCache,
-}: EngineRequest<TensorsManifest>): Promise<Program> {
+export async function openTensors(request: EngineRequest<TensorsManifest>): Promise<Program> {
+  const { modelDir, manifest, threads, rowsMax, weightsCache } = request;
   const { files, limits } = manifest;
   const shared = await sharedFiles(weightsCache, {
     dir: modelDir,
     files: [files.graph, ...files.data],
     probes: probedShapes(manifest),
   });
-  const session = await openShared(
-    join(modelDir, files.graph),
-    { threads, spin: false, data: files.data },
-    shared,
-  );
+  const options = { threads, spin: false, data: files.data };
+  const graph = join(modelDir, files.graph);
+  const session = await openShared(request, "graph", { graph, options, shared });
   const probed = await probeRows(session, manifest);
   if (probed.problem !== null) process.stderr.write(`${manifest.name}: ${probed.problem}\n`);
   return new TensorsProgram(session, manifest, {
@@ -184,7 +177,7 @@ class TensorsProgram implements Program {
   }
 
   async release(): Promise<void> {
-    await this.#session.release();
+    this.#session.release();
   }
 }
 
