@@ -6,7 +6,7 @@ import { Session } from "#src/runtime/session.js";
 import { tensorArrays } from "#src/work/payload.js";
 import { type TensorValue, tensorTypes, textsOf, textTensor } from "#src/work/tensors.js";
 import { identityGraph } from "../support/onnx-graph.js";
-import { residentBytesOf } from "../support/processes.js";
+import { memoryBytesOf } from "../support/processes.js";
 import { everyType, lookUp, types } from "../support/small-graphs.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -94,9 +94,9 @@ test("a thousand texts a run, and runs that throw, keep no memory", async () => 
       }
     };
     await runs(20);
-    const before = residentBytesOf(process.pid);
+    const before = memoryBytesOf(process.pid, "VmRSS");
     await runs(200);
-    const grown = residentBytesOf(process.pid) - before;
+    const grown = memoryBytesOf(process.pid, "VmRSS") - before;
     // Kept, they would be 300 MiB.
     assert.ok(grown < 2 ** 26, `${grown} bytes more`);
   });
