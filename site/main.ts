@@ -49,7 +49,10 @@ function clear(out: string): void {
 async function writeAssets(out: string): Promise<void> {
   cpSync("page/icon.svg", join(out, "icon.svg"));
   await build({
-    entryPoints: { site: "site/browser/main.ts" },
+    entryPoints: [
+      { in: "site/browser/main.ts", out: "site" },
+      { in: "site/site.css", out: "site" },
+    ],
     outdir: out,
     bundle: true,
     minify: true,
@@ -58,7 +61,6 @@ async function writeAssets(out: string): Promise<void> {
     legalComments: "none",
     logLevel: "warning",
   });
-  cpSync("site/site.css", join(out, "site.css"));
 }
 
 function write(path: string, text: string): void {

@@ -1,4 +1,4 @@
-/** What the server does: a file of this folder for each panel. */
+/** READ FIRST of this folder. What the server does now: a file for each panel. */
 import type { StatusResponse } from "millrace-client/wire";
 import type { JSX } from "preact";
 import type { LiveView } from "../live/live.js";

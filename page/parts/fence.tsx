@@ -1,5 +1,6 @@
 /** Keeps what cannot be shown from taking the whole page with it: a server of another version may tell what this page does not know. */
 import { Component, type ComponentChildren } from "preact";
+import { messageOf } from "../thrown.js";
 
 interface FenceProps {
   /** What is shown is of it; another one is tried anew. */
@@ -16,8 +17,7 @@ export class Fence extends Component<FenceProps, FenceState> {
   override state: FenceState = { failed: null };
 
   override componentDidCatch(error: unknown): void {
-    const why = error instanceof Error ? error.message : String(error);
-    this.setState({ failed: { look: this.props.look, why } });
+    this.setState({ failed: { look: this.props.look, why: messageOf(error) } });
   }
 
   override render(): ComponentChildren {

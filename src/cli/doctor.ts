@@ -7,7 +7,7 @@ import type { DoctorWindow } from "../doctor/window.js";
 import { durationMs, durationText } from "../options/duration.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 import { exitCodes } from "./exit-codes.js";
-import { addServerFlags, runRemote, type ServerFlags, serverOf } from "./remote.js";
+import { addServerFlags, refuseBoth, runRemote, type ServerFlags } from "./remote.js";
 
 interface Flags extends ServerFlags {
   /** Milliseconds. */
@@ -50,12 +50,10 @@ export function registerDoctor(program: Command): void {
     .option("--no-progress", "no line about how long it still looks")
     .addHelpText("after", examples)
     .action((place: string | undefined, flags: Flags, called: Command) => {
-      const named = serverOf(place, called);
-      const isFile = place !== undefined && !/^https?:\/\//.test(place);
-      const asked = isFile
-        ? { file: place, flags }
-        : { file: undefined, flags: { ...flags, url: named } };
-      return runRemote((signal) => diagnoseAndTell({ ...asked, signal }));
+      const isAddress = place !== undefined && /^https?:\/\//.test(place);
+      if (place !== undefined) refuseBoth(place, called);
+      const asked = isAddress ? { flags: { ...flags, url: place } } : { flags, file: place };
+      return runRemote((signal) => diagnoseAndTell({ file: undefined, ...asked, signal }));
     });
 }
 

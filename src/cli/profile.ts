@@ -18,7 +18,7 @@ import { speedscopeOf } from "../profile/speedscope.js";
 import { framesOf, type ProfileSummary, summaryOf } from "../profile/summary.js";
 import { messageOf } from "../work/thrown.js";
 import { exitCodes } from "./exit-codes.js";
-import { addServerFlags, keyOf, runRemote, type ServerFlags, serverOf } from "./remote.js";
+import { addServerFlags, flagsWith, keyOf, runRemote, type ServerFlags } from "./remote.js";
 import { textTable } from "./status.js";
 
 const formats = {
@@ -65,9 +65,9 @@ export function registerProfile(program: Command): void {
     .addOption(new Option("--format <name>", "only this one").choices(formatNames))
     .option("--json", "the summary as JSON")
     .addHelpText("after", examples)
-    .action((server: string | undefined, flags: Flags, called: Command) => {
-      const url = serverOf(server, called);
-      return runRemote((signal) => profile({ ...flags, url }, signal));
+    .action((url: string | undefined, flags: Flags, called: Command) => {
+      const asked = flagsWith(url, flags, called);
+      return runRemote((signal) => profile(asked, signal));
     });
 }
 

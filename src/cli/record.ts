@@ -4,7 +4,7 @@ import { Millrace, MillraceError } from "millrace-client";
 import { type RecordLine, recordSecondsMax } from "millrace-client/wire";
 import { durationMs, durationText } from "../options/duration.js";
 import { exitCodes } from "./exit-codes.js";
-import { addServerFlags, keyOf, runRemote, type ServerFlags, serverOf } from "./remote.js";
+import { addServerFlags, flagsWith, keyOf, runRemote, type ServerFlags } from "./remote.js";
 
 interface Flags extends ServerFlags {
   readonly for: number;
@@ -52,9 +52,9 @@ export function registerRecord(program: Command): void {
     )
     .option("--json", "what was recorded, as JSON")
     .addHelpText("after", examples)
-    .action((server: string | undefined, flags: Flags, called: Command) => {
-      const url = serverOf(server, called);
-      return runRemote((signal) => recordToFile({ ...flags, url }, signal));
+    .action((url: string | undefined, flags: Flags, called: Command) => {
+      const asked = flagsWith(url, flags, called);
+      return runRemote((signal) => recordToFile(asked, signal));
     });
 }
 

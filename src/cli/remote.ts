@@ -21,13 +21,22 @@ export function addServerFlags(command: Command): Command {
 }
 
 /**
- * Which server, where a command takes it as an argument as well.
- * @throws MillraceError `option_invalid` where argument and flag both name one
+ * Of a command that takes the server as an argument as well: which of the two would be asked is no guess of ours.
+ * @throws MillraceError `option_invalid` where both name one
  */
-export function serverOf(argument: string | undefined, called: Command): string {
-  const flag = called.opts<ServerFlags>().url;
-  if (argument === undefined) return flag;
-  if (called.getOptionValueSource("url") !== "cli") return argument;
+export function flagsWith<Flags extends ServerFlags>(
+  url: string | undefined,
+  flags: Flags,
+  called: Command,
+): Flags {
+  if (url === undefined) return flags;
+  refuseBoth(url, called);
+  return { ...flags, url };
+}
+
+/** @throws MillraceError `option_invalid` where --url was given beside an argument that says what is looked at */
+export function refuseBoth(argument: string, called: Command): void {
+  if (called.getOptionValueSource("url") !== "cli") return;
   throw new MillraceError("option_invalid", `${argument} and --url: name one of them`);
 }
 

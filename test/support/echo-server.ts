@@ -6,6 +6,7 @@ import type { Options } from "#src/options/options.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import { type MillraceServer, startServer } from "#src/server.js";
 import { EchoSubmit } from "./echo-submit.js";
+import { emptyStatus } from "./empty-status.js";
 
 export interface EchoServer extends AsyncDisposable {
   readonly server: MillraceServer;
@@ -54,7 +55,6 @@ export async function startEcho(code: Partial<Options> = {}): Promise<EchoServer
 function backendOf(parts: BackendParts, submit: EchoSubmit): Backend {
   const { identity, heldByListener } = parts;
   let state: ServerState = "starting";
-  const noWait = { count: 0, p50Ms: 0, p99Ms: 0 };
   return {
     submit,
     views: {
@@ -65,27 +65,10 @@ function backendOf(parts: BackendParts, submit: EchoSubmit): Backend {
       models: () => ["echo", "other"].map(modelOf),
       statistics: () => [],
       ready: () => ({ ready: true, state, models: [], notReady: [], deployment: identity }),
-      status: () => ({
-        deployment: identity,
-        state,
-        uptimeMs: 0,
-        policy: "echo",
-        pipelines: [],
-        models: [],
-        queues: [],
-        batches: { byReason: {}, recent: [] },
-        stages: [],
-        requests: { accepted: 0, refused: 0, active: 0, finished: 0, cancelled: 0 },
-        items: { accepted: 0, done: 0, failed: 0, cancelled: 0, retried: 0 },
-        waits: { realtime: noWait, bulk: noWait },
-        process: {
-          pid: 1,
-          rssBytes: 1,
-          eventLoopDelayP99Ms: 0,
-          queuedBytes: 0,
-          ...heldByListener(),
-        },
-      }),
+      status: () => {
+        const empty = emptyStatus(identity, state);
+        return { ...empty, process: { ...empty.process, pid: 1, ...heldByListener() } };
+      },
     },
     reload: () => Promise.resolve({ added: [], changed: [], removed: [], broken: [], missing: [] }),
     start: () => {

@@ -1,10 +1,10 @@
 /** `millrace serve` before an `EchoSubmit` instead of pipelines: for the tests of the command itself. */
-
 import { MillraceError, type ServerState, type StatusResponse } from "millrace-client/wire";
 import type { Backend, BackendParts } from "#src/backend/backend.js";
 import { newProgram, run } from "#src/cli/program.js";
 import { registerServe } from "#src/cli/serve.js";
 import { EchoSubmit } from "./echo-submit.js";
+import { emptyStatus } from "./empty-status.js";
 
 async function openBackend({
   identity,
@@ -24,30 +24,18 @@ async function openBackend({
   };
   if (name === "slow-to-open") await forEver();
   if (name === "held") submit.hold();
-  const status = (): StatusResponse => ({
-    deployment: identity,
-    state,
-    uptimeMs: 0,
-    policy: "echo",
-    pipelines: [],
-    models: [],
-    queues: [],
-    batches: { byReason: {}, recent: [] },
-    stages: [],
-    requests: { accepted: submit.seen.length, refused: 0, active: 0, finished: 0, cancelled: 0 },
-    items: { accepted: 0, done: 0, failed: 0, cancelled: 0, retried: 0 },
-    waits: {
-      realtime: { count: 0, p50Ms: 0, p99Ms: 0 },
-      bulk: { count: 0, p50Ms: 0, p99Ms: 0 },
-    },
-    process: {
-      pid: process.pid,
-      rssBytes: 1,
-      eventLoopDelayP99Ms: eventLoopDelayP99Ms(),
-      ...heldByListener(),
-      queuedBytes: 0,
-    },
-  });
+  const status = (): StatusResponse => {
+    const empty = emptyStatus(identity, state);
+    return {
+      ...empty,
+      requests: { ...empty.requests, accepted: submit.seen.length },
+      process: {
+        ...empty.process,
+        eventLoopDelayP99Ms: eventLoopDelayP99Ms(),
+        ...heldByListener(),
+      },
+    };
+  };
   // From the first request on, more than any reader takes.
   const line = "x".repeat(1024);
   const flood = (): void => {
