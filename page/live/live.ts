@@ -44,7 +44,7 @@ export interface LiveView {
 }
 
 const pollMs = 1_000;
-/** Looks come each second: what is silent for longer is kept back, or dead. */
+/** Looks come each second, signs of life each quarter of a minute: what is silent for longer is kept back, or dead. */
 const silenceMsMax = 4_000;
 const backoffMsMin = 1_000;
 const backoffMsMax = 15_000;
@@ -142,8 +142,9 @@ export class Live {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) return "the stream ended";
+        // Also what is not whole yet: two minutes of many pipelines may take longer than that on their way.
+        silence.broken();
         for (const { type, data } of parser.push(value)) {
-          silence.broken();
           if (type === "history") this.#begin(JSON.parse(data) as LiveHistory);
           if (type !== "status") continue;
           onLook();
