@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir, open, readdir } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
@@ -86,6 +86,15 @@ test("defect: a file that cannot be written is told before the profile, and on a
   assert.match(full.error, /output_failed.*ENOSPC/s);
   assert.match(full.out, /^front: \d/);
   assert.doesNotMatch(full.out, /written:/);
+  // Or where the tables themselves go to such a disk.
+  await using out = await open("/dev/full", "w");
+  const flags = [millrace, "profile", front.url, "--seconds", "1", "--out", dir.file("other")];
+  const child = spawn(process.execPath, flags, { stdio: ["ignore", out.fd, "pipe"] });
+  assert.equal(
+    await textOf(child),
+    "option_invalid: standard output cannot be written to (ENOSPC)\n",
+  );
+  assert.equal(child.exitCode, exitCodes.failed);
 });
 
 test("a server behind a path prefix is profiled there", async () => {
