@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir } from "node:fs/promises";
+import { mkdir, open, readdir } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
@@ -10,6 +10,7 @@ import type { ProfileResponse } from "millrace-client/wire";
 import { exitCodes } from "#src/cli/exit-codes.js";
 import { Profiles } from "#src/profile/profiles.js";
 import { accessFor, TestFront } from "../support/http-front.js";
+import { PrefixProxy } from "../support/prefix-proxy.js";
 import { millrace } from "../support/serve-process.js";
 import { TempDir } from "../support/temp-dir.js";
 import { until } from "../support/until.js";
@@ -85,6 +86,28 @@ test("defect: a file that cannot be written is told before the profile, and on a
   assert.match(full.error, /output_failed.*ENOSPC/s);
   assert.match(full.out, /^front: \d/);
   assert.doesNotMatch(full.out, /written:/);
+  // Or where the tables themselves go to such a disk.
+  await using out = await open("/dev/full", "w");
+  const flags = [millrace, "profile", front.url, "--seconds", "1", "--out", dir.file("other")];
+  const child = spawn(process.execPath, flags, { stdio: ["ignore", out.fd, "pipe"] });
+  assert.equal(
+    await textOf(child),
+    "option_invalid: standard output cannot be written to (ENOSPC)\n",
+  );
+  assert.equal(child.exitCode, exitCodes.failed);
+});
+
+test("a server behind a path prefix is profiled there", async () => {
+  await using front = await TestFront.start({}, { profiles: new Profiles(stillServer) });
+  await using proxy = await PrefixProxy.start(front.url, "/inference");
+  await using dir = await TempDir.make();
+  const { code, out, error } = await command(proxy.url, "--seconds", "1", "--out", dir.path);
+  assert.equal(code, exitCodes.ok, error);
+  assert.match(out, /^front: .*written: .*millrace-front\.svg/s);
+  assert.deepEqual((await readdir(dir.path)).sort(), [
+    "millrace-front.speedscope.json",
+    "millrace-front.svg",
+  ]);
 });
 
 test("a key that may not administrate, seconds that are none, and a server that is not there: each says so", async () => {
