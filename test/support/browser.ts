@@ -15,6 +15,7 @@ export const skipWithoutBrowser: string | false =
 /** The caller closes it. */
 export async function launchBrowser(): Promise<Browser> {
   if (found === undefined) throw new Error("ask skipWithoutBrowser first");
-  // As root, in a container, it has no sandbox of its own.
-  return await chromium.launch({ executablePath: found, args: ["--no-sandbox"] });
+  // As root, in a container, it has no sandbox of its own. A limit of renderers has it start none to spare, half of all.
+  const args = ["--no-sandbox", "--disable-gpu", "--renderer-process-limit=1"];
+  return await chromium.launch({ executablePath: found, args });
 }
