@@ -255,7 +255,7 @@ export class MadeServer {
   }
 
   #dispatch(pipelineId: string, batch: Batch): void {
-    const items = batch.spans.flatMap(({ itemIds }) =>
+    const items = batch.segments.flatMap(({ itemIds }) =>
       itemIds.flatMap((itemId) => this.#items.get(itemId)?.item ?? []),
     );
     const { batchId, model } = batch;
