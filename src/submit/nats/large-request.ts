@@ -14,6 +14,7 @@ import { chooseLot, type LotNode } from "../../nats/choose-lot.js";
 import type { OutcomeMessage } from "../../nats/messages.js";
 import { cutInputs } from "../../tasks/cut-inputs.js";
 import { timerMsMax } from "../../work/clock.js";
+import { withResolvers } from "../../work/with-resolvers.js";
 import { cancelled } from "../cancelled.js";
 import { placed } from "../placed.js";
 import type { SubmitSummary } from "../submit.js";
@@ -56,8 +57,7 @@ export class LargeRequest extends RemoteRequest {
   #refusals = 0;
   #refusal: MillraceError | null = null;
   #isOver = false;
-  #resolve: () => void = () => {};
-  #reject: (error: unknown) => void = () => {};
+  readonly #outcome = withResolvers();
 
   constructor(parts: RemoteRequestParts) {
     super(parts);
@@ -67,10 +67,6 @@ export class LargeRequest extends RemoteRequest {
   async run(): Promise<SubmitSummary> {
     const { signal } = this.parts;
     if (signal.aborted) throw cancelled();
-    const ended = new Promise<void>((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
     const onAbort = (): void => this.#fail(cancelled());
     signal.addEventListener("abort", onAbort, { once: true });
     const looking = setInterval(() => this.#look(), lookMs);
@@ -78,7 +74,7 @@ export class LargeRequest extends RemoteRequest {
     const late = leftMs === null ? undefined : this.#onceLate(leftMs);
     try {
       this.#look();
-      await ended;
+      await this.#outcome.promise;
       return this.summary();
     } finally {
       clearInterval(looking);
@@ -97,7 +93,7 @@ export class LargeRequest extends RemoteRequest {
   /** What ends the request, once. */
   #fail(error: unknown): void {
     this.#isOver = true;
-    this.#reject(error);
+    this.#outcome.reject(error);
   }
 
   #guard(action: () => void): void {
@@ -123,7 +119,7 @@ export class LargeRequest extends RemoteRequest {
 
   #over(): void {
     this.#isOver = true;
-    this.#resolve();
+    this.#outcome.resolve();
   }
 
   #late(): void {
@@ -174,7 +170,7 @@ export class LargeRequest extends RemoteRequest {
       if (isHopeless || this.#refusal !== null) throw this.#refused();
     } else if (isHopeless) {
       this.#isOver = true;
-      this.#endWithoutNodes().then(this.#resolve, this.#reject);
+      this.#endWithoutNodes().then(this.#outcome.resolve, this.#outcome.reject);
     }
   }
 
