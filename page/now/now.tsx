@@ -1,3 +1,4 @@
+/** READ FIRST of this folder. What the server does now, panel by panel; those with more to them have files of their own. */
 import {
   type LeftOutModel,
   type NodeStatus,
