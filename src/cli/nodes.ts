@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { Millrace, type NodeStatus, type NodesResponse } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
+import { print } from "./print.js";
 import { addServerFlags, keyOf, runRemote, type ServerFlags } from "./remote.js";
 import { textTable } from "./status.js";
 
@@ -33,7 +34,7 @@ async function show(flags: Flags, signal: AbortSignal): Promise<number> {
   const retry = { attemptsMax: 1 };
   await using client = new Millrace(flags.url, { retry, silenceMsMax, ...keyOf(flags) });
   const found = await client.nodes({ signal });
-  process.stdout.write(flags.json === true ? `${JSON.stringify(found)}\n` : view(found));
+  print(flags, found, view);
   return found.nats === "connected" ? exitCodes.ok : exitCodes.unreachable;
 }
 

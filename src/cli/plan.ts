@@ -4,6 +4,7 @@ import { MillraceError } from "millrace-client";
 import { durationMs } from "../options/duration.js";
 import type { RecordedLoad } from "../plan/recorded-load.js";
 import type { PolicyName } from "../scheduler/policy.js";
+import { print } from "./print.js";
 
 interface Flags {
   readonly pipelines?: readonly number[];
@@ -70,10 +71,8 @@ async function planAndTell(file: string, flags: Flags): Promise<void> {
     waits: flags.arrivals === undefined ? null : flags.arrivals === "callers",
     measured,
   });
-  process.stdout.write(
-    flags.json === true
-      ? `${JSON.stringify({ ...planned, gaps: load.gaps })}\n`
-      : planText({ plan: planned, load, p99Ms: flags.p99 ?? null, costs: flags.costs ?? null }),
+  print(flags, { ...planned, gaps: load.gaps }, () =>
+    planText({ plan: planned, load, p99Ms: flags.p99 ?? null, costs: flags.costs ?? null }),
   );
 }
 

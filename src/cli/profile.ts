@@ -1,16 +1,18 @@
 /** `millrace profile`: what a thread of a running server does, as a drawing and as files of profilers. */
-import { access, constants, mkdir, stat, writeFile } from "node:fs/promises";
+import { access, constants, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Millrace, MillraceError } from "millrace-client";
 import { type ProfiledGraph, type ProfileResponse, profileSecondsMax } from "millrace-client/wire";
 import { percent } from "../doctor/words.js";
+import { makeFolders } from "../platform/make-folders.js";
 import { cpuProfileOf } from "../profile/cpuprofile.js";
 import { drawFlame } from "../profile/flame.js";
 import { frontName } from "../profile/profiles.js";
 import { speedscopeOf } from "../profile/speedscope.js";
 import { framesOf, type ProfileSummary, summaryOf } from "../profile/summary.js";
 import { exitCodes } from "./exit-codes.js";
+import { draw, printJson, printText } from "./print.js";
 import { addServerFlags, keyOf, type ServerFlags } from "./remote.js";
 import { textTable } from "./status.js";
 
@@ -84,8 +86,8 @@ async function profile(flags: Flags): Promise<void> {
     const summary = summaryOf(taken);
     if (flags.json === true) {
       const { nodes: _, ...told } = taken;
-      process.stdout.write(`${JSON.stringify({ ...told, ...summary, files })}\n`);
-    } else process.stdout.write(view(taken, summary, files));
+      printJson({ ...told, ...summary, files });
+    } else printText(view(taken, summary, files));
     process.exitCode = cut ? exitCodes.interrupted : exitCodes.ok;
   } finally {
     process.off("SIGINT", onInterrupt);
@@ -95,15 +97,15 @@ async function profile(flags: Flags): Promise<void> {
 function tellProgress({ pipeline, seconds: wanted }: Flags): () => void {
   if (!process.stderr.isTTY) return () => {};
   const startedAtMs = performance.now();
-  const tell = (): void => {
+  const drawPassed = (): void => {
     const passed = Math.min(wanted, Math.round((performance.now() - startedAtMs) / 1_000));
-    process.stderr.write(`\r${pipeline}: ${passed} of ${wanted} s, Ctrl-C ends it`);
+    draw(`\r${pipeline}: ${passed} of ${wanted} s, Ctrl-C ends it`);
   };
-  tell();
-  const timer = setInterval(tell, 1_000);
+  drawPassed();
+  const timer = setInterval(drawPassed, 1_000);
   return () => {
     clearInterval(timer);
-    process.stderr.write("\r\u001b[K");
+    draw("\r\u001b[K");
   };
 }
 
@@ -122,7 +124,7 @@ async function filesOf({ format, out, pipeline }: Flags): Promise<readonly Profi
   const name = `millrace-${pipeline.replaceAll(/[^\w-]/g, "_")}`;
   const dir = isFolder ? out : dirname(out);
   try {
-    await mkdir(dir, { recursive: true });
+    await makeFolders(dir);
     await access(dir, constants.W_OK);
   } catch (error) {
     throw unwritable(error);

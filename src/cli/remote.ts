@@ -1,6 +1,7 @@
 /** What the commands that talk to a server share: its address, and how Ctrl-C and a closed pipe end them. */
 import type { Command } from "commander";
 import { exitCodes } from "./exit-codes.js";
+import { tell } from "./print.js";
 import { errorText } from "./program.js";
 import { namedUrl, usualUrl } from "./server-url.js";
 
@@ -54,7 +55,7 @@ export async function runRemote(run: (signal: AbortSignal) => Promise<number>): 
     // Once: what is written after it fails as well.
     if (leaveWith === null) {
       const message = `standard output cannot be written to (${error.code ?? error.message})`;
-      process.stderr.write(errorText({ code: "option_invalid", message }));
+      tell(errorText({ code: "option_invalid", message }));
     }
     leave(exitCodes.failed);
     // The error may come when the command has already set its own.

@@ -2,3 +2,8 @@
 export function withoutControls(text: string): string {
   return text.replace(/\p{Cc}/gu, " ");
 }
+
+/** Of whole texts: their lines and tabs stay. */
+export function linesWithoutControls(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]/gu, " ");
+}
