@@ -46,6 +46,7 @@ import type { Submit } from "./submit/submit.js";
 import { openTracing } from "./tracing/open-tracing.js";
 import { version } from "./version.js";
 import type { ServerViews } from "./work/views.js";
+import { type Resolvers, withResolvers } from "./work/with-resolvers.js";
 
 /** Every protocol that can be spoken, as `--fronts` calls it. The first one that it names answers what is nobody's. */
 const fronts = {
@@ -100,6 +101,9 @@ export interface MillraceServer extends AsyncDisposable {
   close(): Promise<boolean>;
 }
 
+const brokenText =
+  "broken inside: a bug in Millrace; every request has failed, and the server stops";
+
 /** @throws whatever kept it from getting ready, or the reason of `signal`; nothing is left running then. */
 export async function startServer(
   configuration: Configuration,
@@ -110,8 +114,8 @@ export async function startServer(
   for (const warning of warnings) log.warn(warning);
   const metrics = new Metrics();
   if (logOutput !== undefined) logOutput.onDropped = () => metrics.logLineDropped();
-  const broken = new Broken(log);
-  const terminated = new Terminated();
+  const broken = withResolvers();
+  const terminated = withResolvers();
   const identity = identityOf(configuration);
   const opened = new OpenedParts();
   try {
@@ -127,7 +131,10 @@ export async function startServer(
       log,
       heldByListener: () => opened.held(),
       eventLoopDelayP99Ms: () => opened.delay.p99Ms(),
-      onBroken: broken.resolve,
+      onBroken: (error) => {
+        log.fatal({ err: error }, brokenText);
+        broken.resolve();
+      },
     });
     const backend = await unlessAborted(signal, behind, (late) => late.stop({ drainMs: 0 }));
     opened.backend = backend;
@@ -216,42 +223,10 @@ interface RunningParts {
   readonly backend: Backend;
   readonly listeners: Listeners;
   readonly opened: OpenedParts;
-  readonly broken: Broken;
-  readonly terminated: Terminated;
-}
-
-/** A caller who may has stopped the server. */
-class Terminated {
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-
-  constructor() {
-    let settle: () => void = () => {};
-    this.promise = new Promise((resolve) => {
-      settle = resolve;
-    });
-    this.resolve = settle;
-  }
-}
-
-/** A promise inside was broken. The first one counts. */
-class Broken {
-  readonly promise: Promise<void>;
-  readonly resolve: (error: unknown) => void;
-
-  constructor(log: Log) {
-    let settle: () => void = () => {};
-    this.promise = new Promise((resolve) => {
-      settle = resolve;
-    });
-    this.resolve = (error) => {
-      log.fatal(
-        { err: error },
-        "broken inside: a bug in Millrace; every request has failed, and the server stops",
-      );
-      settle();
-    };
-  }
+  /** A promise inside was broken. */
+  readonly broken: Resolvers<void>;
+  /** A caller who may has stopped the server. */
+  readonly terminated: Resolvers<void>;
 }
 
 class RunningServer implements MillraceServer {

@@ -149,7 +149,7 @@ class Simulation {
 
   #dispatch(pipelineId: string, batch: Batch): void {
     const pipeline = this.#pipelines.get(pipelineId);
-    const items = batch.spans.flatMap(({ itemIds }) => itemIds.map((id) => this.#itemOf(id)));
+    const items = batch.segments.flatMap(({ itemIds }) => itemIds.map((id) => this.#itemOf(id)));
     this.#queued -= items.length;
     pipeline?.engine.add({ class: engineClassOf(batch) }, items, this.#clock.nowMs);
     // What else this step sends comes before the first run.

@@ -155,7 +155,7 @@ class Owner {
       this.units += batch.units;
       this.paddedUnits += batch.paddedUnits;
       this.#fold(this.#pipelineIds.indexOf(pipelineId));
-      for (const { itemIds } of batch.spans) {
+      for (const { itemIds } of batch.segments) {
         this.#held.get(pipelineId)?.push(itemIds);
         this.#inFlight += itemIds.length;
         for (const itemId of itemIds) this.#mark(itemId);

@@ -96,7 +96,7 @@ export class Transport {
       const response = await this.#send(outgoing, scope);
       yield* this.#read(response, scope);
     } catch (error) {
-      throw scope.signal.aborted ? abortFailure(scope.signal) : asFailure(error);
+      throw scope.signal.aborted ? abortFailure(scope.signal) : this.#asFailure(error);
     } finally {
       scope.end();
     }
@@ -145,6 +145,15 @@ export class Transport {
   /** Of a path, where a connection is opened and not a request sent. */
   addressOf(path: string): URL {
     return new URL(path, this.#base);
+  }
+
+  #asFailure(error: unknown): MillraceError {
+    if (error instanceof MillraceError) return error;
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    // Who named no address wants to know which one that was.
+    const message = `The connection to ${this.#base.origin} failed: ${why}`;
+    return new MillraceError("connection_failed", message, { cause: error });
   }
 
   async #send(outgoing: Outgoing, scope: Scope): Promise<Response> {
@@ -338,11 +347,4 @@ function silent(ms: number): MillraceError {
 
 function overdue(ms: number): MillraceError {
   return new MillraceError("connection_failed", `The reply was not whole within ${ms} ms.`);
-}
-
-function asFailure(error: unknown): MillraceError {
-  if (error instanceof MillraceError) return error;
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new MillraceError("connection_failed", `The connection failed: ${why}`, { cause: error });
 }

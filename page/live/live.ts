@@ -1,5 +1,5 @@
 /**
- * What the server does, as it tells it: over its stream while that lasts, else asked for again and again until the stream is back.
+ * READ FIRST of this folder. What the server does, as it tells it: over its stream while that lasts, else asked for again and again until the stream is back.
  *
  *   stream: history, then a look each second ──► take ──► view ──► whoever shows it
  *      │ breaks, or is silent (a proxy keeps it back)      ▲

@@ -1,5 +1,5 @@
 /** Each pipeline as a lane of its last two minutes: a column a second, as high as it was busy, in the colours of its models. */
-import type { PipelineStatus, StatusResponse } from "millrace-client/wire";
+import type { PipelineFault, PipelineStatus, StatusResponse } from "millrace-client/wire";
 import type { JSX } from "preact";
 import { bytesText, countText, shareText, spanText } from "../format.js";
 import { isDown, type PipelineSecond, type Second, secondsMax, sumsOf } from "../live/history.js";
@@ -68,13 +68,23 @@ const tones: Readonly<Record<PipelineStatus["state"], Tone>> = {
   stopped: "bad",
 };
 
+/** How its last process ended, behind "last"; a newer server may have more of them. */
+const faultWords: Readonly<Record<string, string>> = {
+  crash: "by a crash",
+  hang: "as it hung",
+  protocol: "as it spoke out of turn",
+  memory: "for want of memory",
+  outside: "killed from outside",
+  "start-timeout": "as it did not come up",
+  "load-timeout": "as a model did not load",
+} satisfies Record<PipelineFault, string>;
+
 interface LaneProps extends LanesProps {
   readonly pipeline: PipelineStatus;
 }
 
 function Lane({ pipeline, seconds, models, status }: LaneProps): JSX.Element {
-  const { pipelineId, kind, state, reason, inStateMs, restarts, doing, items, memoryBytes } =
-    pipeline;
+  const { pipelineId, kind, state, reason, inStateMs, doing, items, memoryBytes } = pipeline;
   const { busy, runs, rowsPerRun, padding } = sumsOf(seconds, pipelineId);
   const facts = [
     `${shareText(busy)} busy`,
@@ -87,7 +97,7 @@ function Lane({ pipeline, seconds, models, status }: LaneProps): JSX.Element {
         <strong>{pipelineId}</strong> <Pill tone={tones[state]} text={state} />
         <span class="note">
           {kind} · {bytesText(memoryBytes)}
-          {restarts > 0 && <> · {restarts === 1 ? "1 restart" : `${restarts} restarts`}</>}
+          <Restarts pipeline={pipeline} />
         </span>
       </div>
       <LaneChart
@@ -112,6 +122,15 @@ function Lane({ pipeline, seconds, models, status }: LaneProps): JSX.Element {
       </div>
     </li>
   );
+}
+
+function Restarts({ pipeline }: { readonly pipeline: PipelineStatus }): JSX.Element | null {
+  const { restarts, lastEnd } = pipeline;
+  if (restarts === 0) return null;
+  const count = restarts === 1 ? "1 restart" : `${restarts} restarts`;
+  // A server of before says only how many.
+  const why = lastEnd == null ? "" : `, last ${faultWords[lastEnd.code] ?? lastEnd.code}`;
+  return <span title={lastEnd?.reason}>{` · ${count}${why}`}</span>;
 }
 
 /** Why its last batches left, the most frequent first. */

@@ -1,4 +1,9 @@
-/** Asking the server for something, as a caller would: a form of the model's task, what comes of it, and where its time went. */
+/**
+ * READ FIRST of this folder. Asking the server for something, as a caller would.
+ *
+ *   form ─► asking ─► the server ─► results, and where the time of that request went
+ *              └─► quoting: the same in the words of curl, the client and the command
+ */
 import type { ModelInfo, ModelsResponse } from "millrace-client/wire";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";

@@ -3,6 +3,7 @@
  * failed to once. Where none is, the first pipeline that is up can load whatever is asked for.
  */
 import { MillraceError } from "millrace-client/wire";
+import { withResolvers } from "../work/with-resolvers.js";
 
 export interface FirstUpOptions {
   readonly pipelines: number;
@@ -11,32 +12,30 @@ export interface FirstUpOptions {
 }
 
 export class FirstUp {
-  readonly promise: Promise<void>;
+  readonly #outcome = withResolvers();
   readonly #options: FirstUpOptions;
   readonly #pipelines = new Map<string, string>();
   readonly #models = new Map<string, string>();
-  #resolve: () => void = () => {};
-  #reject: (error: MillraceError) => void = () => {};
 
   constructor(options: FirstUpOptions) {
     this.#options = options;
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
     // Nobody may be waiting yet when it fails.
     this.promise.catch(() => {});
+  }
+
+  get promise(): Promise<void> {
+    return this.#outcome.promise;
   }
 
   /** True: that is all that was waited for. */
   up(): boolean {
     if (this.#options.preloaded.length > 0) return false;
-    this.#resolve();
+    this.#outcome.resolve();
     return true;
   }
 
   loaded(): void {
-    this.#resolve();
+    this.#outcome.resolve();
   }
 
   pipelineFailed(pipelineId: string, reason: string): void {
@@ -54,11 +53,11 @@ export class FirstUp {
   }
 
   stopped(): void {
-    this.#reject(new MillraceError("draining", "stopped before a pipeline was ready"));
+    this.#outcome.reject(new MillraceError("draining", "stopped before a pipeline was ready"));
   }
 
   #fail(what: string, reasons: ReadonlyMap<string, string>): void {
     const list = [...reasons].map(([id, why]) => `\n  ${id}: ${why}`).join("");
-    this.#reject(new MillraceError("not_ready", `${what}${list}`));
+    this.#outcome.reject(new MillraceError("not_ready", `${what}${list}`));
   }
 }

@@ -352,9 +352,9 @@ class LocalBackend implements Backend {
 
   #dispatched(pipelineId: string, model: string, batch: Batch): void {
     this.recorder.dispatched(pipelineId);
-    const { batchId, class: workClass, reason, spans, units, paddedUnits, waitedMs } = batch;
-    const items = spans.reduce((sum, span) => sum + span.itemIds.length, 0);
-    const requests = spans.length;
+    const { batchId, class: workClass, reason, segments, units, paddedUnits, waitedMs } = batch;
+    const items = segments.reduce((sum, { itemIds }) => sum + itemIds.length, 0);
+    const requests = segments.length;
     const record = { batchId, pipelineId, model, class: workClass, reason, items, requests };
     const cost = { units, paddedUnits, waitedMs };
     this.#activity.dispatched({ ...record, ...cost }, performance.now());

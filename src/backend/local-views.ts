@@ -74,7 +74,12 @@ export class LocalViews implements ServerViews {
     const state = this.#state(seen);
     const notReady = seen.pipelines
       .filter((pipeline) => !isUp(pipeline))
-      .map(({ pipelineId, state: its, reason }) => ({ pipelineId, state: its, reason }));
+      .map(({ pipelineId, state: its, reason, code = null }) => ({
+        pipelineId,
+        state: its,
+        reason,
+        code,
+      }));
     const ready = state === "ready" || state === "degraded";
     const models = this.#models(seen);
     return { ready, state, models, notReady, deployment: this.identity };

@@ -1,6 +1,7 @@
 /** `millrace completion SHELL`: a script for the shell, made of the commands as commander knows them. */
 import { Argument, type Command, type Option } from "commander";
 import { isOptionKey, optionTable } from "../options/table.js";
+import { printText } from "./print.js";
 
 const shells = ["bash", "zsh", "fish"] as const;
 type Shell = (typeof shells)[number];
@@ -20,7 +21,7 @@ export function registerCompletion(program: Command): void {
     .addArgument(new Argument("<shell>").choices(shells))
     .addHelpText("after", examples)
     .action((shell: Shell) => {
-      process.stdout.write(completionText(program, shell));
+      printText(completionText(program, shell));
     });
 }
 

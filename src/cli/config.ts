@@ -6,6 +6,7 @@ import type { Options } from "../options/options.js";
 import type { Configuration } from "../options/resolve.js";
 import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
+import { printText, tell } from "./print.js";
 
 const examples = `
 Examples:
@@ -43,10 +44,10 @@ export function registerConfig(program: Command): void {
   addOptionFlags(command).action(async ({ json, ...flags }: Record<string, unknown>) => {
     const { withKeptTrial } = await import("../trial/trial.js");
     const configuration = await withKeptTrial(configurationFrom(flags));
-    for (const warning of configuration.warnings) process.stderr.write(`warning: ${warning}\n`);
+    for (const warning of configuration.warnings) tell(`warning: ${warning}\n`);
     const models = await readModels(configuration.options);
-    const print = json === true ? asJson : asTable;
-    process.stdout.write(print(configuration, models));
+    const shown = json === true ? asJson : asTable;
+    printText(shown(configuration, models));
   });
 }
 

@@ -7,6 +7,7 @@ import type { ConvertOptions, ConvertProgress, ConvertResult } from "../convert/
 import { wholeNumber } from "./bulk/flags.js";
 import { convertOcrFolder, type OcrFlags } from "./convert-ocr.js";
 import { exitCodes } from "./exit-codes.js";
+import { printText, tell } from "./print.js";
 
 interface Flags extends OcrFlags {
   readonly task?: "ocr";
@@ -85,7 +86,7 @@ async function runConvert(modelDir: string | undefined, flags: Flags): Promise<v
   try {
     if (flags.task === "ocr") {
       refuseShortlist(flags);
-      process.stdout.write(await convertOcrFolder(flags, stop.signal));
+      printText(await convertOcrFolder(flags, stop.signal));
       return;
     }
     if (modelDir === undefined) {
@@ -106,11 +107,11 @@ async function runConvert(modelDir: string | undefined, flags: Flags): Promise<v
       onProgress: (progress) => bar.show(progress),
     });
     bar.stop();
-    process.stdout.write(flags.json === true ? `${asJson(result)}\n` : asText(result));
+    printText(flags.json === true ? `${asJson(result)}\n` : asText(result));
   } catch (error) {
     bar.stop();
     if (!stop.signal.aborted) throw error;
-    process.stderr.write("interrupted; nothing was written\n");
+    tell("interrupted; nothing was written\n");
     process.exitCode = exitCodes.interrupted;
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
@@ -157,7 +158,7 @@ class StepBar {
     this.stop();
     this.#step = step;
     if (!this.#live) {
-      process.stderr.write(`${titles[step]} …\n`);
+      tell(`${titles[step]} …\n`);
       return;
     }
     const format = `${titles[step].padEnd(24)} [{bar}] {percentage}%`;

@@ -7,6 +7,7 @@ import type { DoctorWindow } from "../doctor/window.js";
 import { durationMs, durationText } from "../options/duration.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 import { exitCodes } from "./exit-codes.js";
+import { printDrawn, printJson } from "./print.js";
 import { addServerFlags, refuseBoth, runRemote, type ServerFlags } from "./remote.js";
 
 interface Flags extends ServerFlags {
@@ -72,11 +73,8 @@ async function diagnoseAndTell({ file, flags, signal }: Asked): Promise<number> 
   const findings = diagnose(window);
   const account: Account = accountOf(window);
   const coloured = process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
-  process.stdout.write(
-    flags.json === true
-      ? `${JSON.stringify({ findings, account, status: window.after.status.state })}\n`
-      : doctorText({ window, findings, account }, coloured),
-  );
+  if (flags.json === true) printJson({ findings, account, status: window.after.status.state });
+  else printDrawn(doctorText({ window, findings, account }, coloured));
   if (flags.save !== undefined) await save(flags.save, window);
   const isSick = findings.some(({ severity }) => severity === "problem");
   return isSick ? exitCodes.problemsFound : exitCodes.ok;

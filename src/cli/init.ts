@@ -1,5 +1,5 @@
 /** `millrace init`: a configuration file with every option in it, as a comment, with what it means and its default. */
-import { mkdir, writeFile } from "node:fs/promises";
+import { realpath, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client/wire";
@@ -10,8 +10,11 @@ import type { Machine } from "../options/machine.js";
 import type { OptionKey } from "../options/options.js";
 import { resolveConfiguration } from "../options/resolve.js";
 import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js";
-import { hasCode, messageOf } from "../work/thrown.js";
+import { makeFolders } from "../platform/make-folders.js";
+import { move } from "../platform/move.js";
+import { writeProblem } from "../work/write-problem.js";
 import { defaultText } from "./option-flags.js";
+import { printText, tell } from "./print.js";
 
 const fileName = "millrace.config.json";
 const columnsMax = 100;
@@ -37,21 +40,26 @@ export function registerInit(program: Command): void {
     .action(async (dir: string, { force = false }: { readonly force?: boolean }) => {
       const path = join(dir, fileName);
       await write(path, dir, force);
-      process.stdout.write(`${path}\n`);
-      process.stderr.write(
-        `Take the comment from what you set; then: millrace serve --config ${path}\n`,
-      );
+      printText(`${path}\n`);
+      tell(`Take the comment from what you set; then: millrace serve --config ${path}\n`);
     });
 }
 
+/** Whole, or not at all. */
 async function write(path: string, dir: string, force: boolean): Promise<void> {
+  if (!force && (await stat(path).catch(() => null)) !== null) {
+    const message = `${path} is there already; --force writes over it`;
+    throw new MillraceError("option_invalid", message);
+  }
+  const partial = `${path}.${process.pid}.partial`;
   try {
-    await mkdir(dir, { recursive: true });
-    await writeFile(path, configurationText(), { flag: force ? "w" : "wx" });
+    await makeFolders(dir);
+    await writeFile(partial, configurationText());
+    // What a link points to is replaced, and not the link.
+    await move(partial, await realpath(path).catch(() => path));
   } catch (cause) {
-    const message = hasCode(cause, "EEXIST")
-      ? `${path} is there already; --force writes over it`
-      : `cannot write ${path}: ${messageOf(cause)}`;
+    await rm(partial, { force: true }).catch(() => {});
+    const message = `cannot write ${path}: ${writeProblem(cause)}`;
     throw new MillraceError("option_invalid", message, { cause });
   }
 }

@@ -1,6 +1,7 @@
 /** `millrace inspect DIR`: what a folder is, for people or as JSON. */
 import type { Command } from "commander";
 import { exitCodes } from "./exit-codes.js";
+import { printResult, printText } from "./print.js";
 
 const examples = `
 Examples:
@@ -21,7 +22,8 @@ export function registerInspect(program: Command): void {
     .action(async (dir: string, options: { readonly json?: boolean }) => {
       const { inspectFolder, inspectionText } = await import("./inspect.js");
       const inspection = await inspectFolder(dir);
-      console.log(options.json ? JSON.stringify(inspection, null, 2) : inspectionText(inspection));
+      if (options.json) printResult(`${JSON.stringify(inspection, null, 2)}\n`);
+      else printText(`${inspectionText(inspection)}\n`);
       if (inspection.kind === "millrace" && inspection.damage !== null)
         process.exitCode = exitCodes.failed;
     });

@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { MillraceError, type WorkClass, workClasses } from "millrace-client/wire";
 import type { KeyRecord } from "../access/key-file.js";
+import { printJson, printText, tell } from "./print.js";
 
 interface FileFlags {
   readonly keys: string;
@@ -122,20 +123,18 @@ async function add(name: string, flags: AddFlags): Promise<void> {
   };
   await changeKeyFile(flags.keys, change, "create");
   if (flags.json === true) {
-    process.stdout.write(`${JSON.stringify({ key, ...shown(record) })}\n`);
+    printJson({ key, ...shown(record) });
     return;
   }
-  process.stdout.write(`${key}\n`);
-  process.stderr.write(
-    `This is the only time that the key of ${name} is shown; ${flags.keys} has its hash.\n`,
-  );
+  printText(`${key}\n`);
+  tell(`This is the only time that the key of ${name} is shown; ${flags.keys} has its hash.\n`);
 }
 
 async function show(flags: FileFlags): Promise<void> {
   const { readKeyFile } = await import("../access/key-file.js");
   const keys = await readKeyFile(flags.keys);
   if (flags.json === true) {
-    process.stdout.write(`${JSON.stringify(keys.map(shown))}\n`);
+    printJson(keys.map(shown));
     return;
   }
   const rows = [
@@ -151,7 +150,7 @@ async function show(flags: FileFlags): Promise<void> {
       .join("  ")
       .trimEnd(),
   );
-  process.stdout.write(`${lines.join("\n")}\n`);
+  printText(`${lines.join("\n")}\n`);
 }
 
 async function revoke(name: string, flags: FileFlags): Promise<void> {
@@ -163,8 +162,8 @@ async function revoke(name: string, flags: FileFlags): Promise<void> {
   };
   const { changeKeyFile } = await import("../access/key-file.js");
   await changeKeyFile(flags.keys, change, "refuse");
-  if (flags.json === true) process.stdout.write(`${JSON.stringify({ revoked: name })}\n`);
-  else process.stderr.write(`${name} is revoked.\n`);
+  if (flags.json === true) printJson({ revoked: name });
+  else tell(`${name} is revoked.\n`);
 }
 
 /** Without the hash: it opens nothing, and helps nobody. */

@@ -7,25 +7,26 @@ import { migrateConfig } from "../options/migrate-config.js";
 import { move } from "../platform/move.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 import { AdvisedError } from "./advised-error.js";
+import { printResult, printText, tell } from "./print.js";
 
 export async function migrateFile(path: string, isPrinted: boolean): Promise<void> {
   const { version, text, changes } = migrateConfig(path, await readText(path));
   const told = changes.map((change) => `  ${change}\n`).join("");
   if (isPrinted) {
-    process.stdout.write(text);
-    process.stderr.write(told);
+    printResult(text);
+    tell(told);
     return;
   }
   if (version === configVersion) {
-    process.stderr.write(`${path} is of version ${configVersion}: nothing to change\n`);
+    tell(`${path} is of version ${configVersion}: nothing to change\n`);
     return;
   }
   // The file that a link points to is what is replaced, and not the link.
   const target = await realpath(path);
   const backup = `${target}.v${version}`;
   await replace(target, text, backup);
-  process.stdout.write(`${path}\n`);
-  process.stderr.write(`${told}What it was is in ${backup}\n`);
+  printText(`${path}\n`);
+  tell(`${told}What it was is in ${backup}\n`);
 }
 
 async function readText(path: string): Promise<string> {

@@ -1,12 +1,14 @@
 /** `millrace models pull ORG/NAME`: from a Hugging Face hub or a mirror into a folder, which `convert` then reads. */
-import { mkdir, statfs } from "node:fs/promises";
+import { statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import { type HubFile, ownPrefix } from "../hub/repository.js";
+import { makeFolders } from "../platform/make-folders.js";
 import { AdvisedError } from "./advised-error.js";
 import { unwritable } from "./bulk/buffered-file.js";
 import { OutputLock } from "./bulk/output-lock.js";
 import { sizeText } from "./models.js";
+import { draw, print, tell } from "./print.js";
 import { runRemote } from "./remote.js";
 
 export interface HubFlags {
@@ -57,7 +59,7 @@ async function pullAndTell(name: string, flags: HubFlags, signal: AbortSignal): 
   const { hubOf } = await import("../hub/ask-hub.js");
   const { readRepository } = await import("../hub/repository.js");
   const { neededFiles } = await import("../hub/choose-files.js");
-  const { bytesOf, pullFiles } = await import("../hub/pull.js");
+  const { hubBytes, pullFiles } = await import("../hub/pull.js");
   const { takeFolder } = await import("../hub/target-folder.js");
   const { HF_ENDPOINT, HF_TOKEN } = process.env;
   const hub = hubOf(flags.endpoint ?? (HF_ENDPOINT || usualEndpoint), HF_TOKEN);
@@ -66,30 +68,30 @@ async function pullAndTell(name: string, flags: HubFlags, signal: AbortSignal): 
   const repository = await readRepository(hub, question, signal);
   const files = flags.all === true ? repository.files : neededFiles(repository.files);
   if (files.length === 0) throw nothingNeeded(name, repository.files);
-  const allBytes = bytesOf(files);
+  const allBytes = hubBytes(files);
   await using _lock = await lockOf(dir);
   const replace = flags.replace === true;
   const target = { dir, hub, repository, revision, files, replace, signal };
   const { missing, finish } = await takeFolder(target);
-  process.stderr.write(listText({ name, commit: repository.commit, files, allBytes }));
-  await warnOfRoom(dir, bytesOf(missing));
+  tell(listText({ name, commit: repository.commit, files, allBytes }));
+  await warnOfRoom(dir, hubBytes(missing));
   const progress = new Progress(allBytes);
   const onBytes = (bytes: number): void => progress.add(bytes);
-  onBytes(allBytes - bytesOf(missing));
+  onBytes(allBytes - hubBytes(missing));
   const parts = { hub, repository, dir, signal, onBytes, pauseMs: firstPauseMs };
   try {
     await pullFiles(missing, parts);
     await finish();
   } catch (error) {
     progress.end();
-    process.stderr.write(`What has come is kept in ${dir}; the same command goes on with it.\n`);
+    tell(`What has come is kept in ${dir}; the same command goes on with it.\n`);
     throw error;
   }
   progress.end();
   const shown = { name, commit: repository.commit, dir, files: files.length, bytes: allBytes };
   const text = `${name}: ${files.length} files in ${dir}`;
-  process.stdout.write(flags.json === true ? `${JSON.stringify(shown)}\n` : `${text}\n`);
-  process.stderr.write(nextText(dir, files));
+  print(flags, shown, () => `${text}\n`);
+  tell(nextText(dir, files));
   return 0;
 }
 
@@ -102,7 +104,7 @@ function folderOf(name: string, { into, out }: HubFlags): string {
 
 /** Two that write into one folder would write into each other's files. @throws MillraceError `output_in_use` */
 async function lockOf(dir: string): Promise<OutputLock> {
-  await mkdir(dir, { recursive: true }).catch((error: unknown) => {
+  await makeFolders(dir).catch((error: unknown) => {
     throw unwritable(dir, error);
   });
   return await OutputLock.take(join(dir, ownPrefix));
@@ -144,7 +146,7 @@ async function warnOfRoom(dir: string, bytes: number): Promise<void> {
     if (found === null) return;
     const free = found.bavail * found.bsize;
     if (free >= bytes) return;
-    process.stderr.write(
+    tell(
       `warning: ${sizeText(free)} are free at ${existing}, and ${sizeText(bytes)} are to be fetched\n`,
     );
     return;
@@ -183,6 +185,6 @@ class Progress {
 
   #tell(end: string): void {
     const done = `${sizeText(this.#doneBytes)} of ${sizeText(this.#allBytes)}`;
-    process.stderr.write(`\rfetched ${done}\u001b[K${end}`);
+    draw(`\rfetched ${done}\u001b[K${end}`);
   }
 }

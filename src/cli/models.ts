@@ -10,6 +10,7 @@ import { AdvisedError } from "./advised-error.js";
 import { exitCodes } from "./exit-codes.js";
 import type { HubFlags } from "./models-pull.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
+import { draw, print, printJson, printText, tell } from "./print.js";
 
 /** Of a server's options, those that lead to NATS. */
 const linkKeys: readonly OptionKey[] = [
@@ -163,8 +164,8 @@ async function push(dir: string, flags: PushFlags): Promise<void> {
     const isDefault = (await bucket.defaultOf(name)) === record.version;
     const shown = { ...shownRecord(record), isDefault, isNew, sentFiles, sentBytes };
     const there = record.files.length - sentFiles;
-    const told = `${record.name}@${record.version}: ${sentFiles} files (${sizeText(sentBytes)}) sent, ${there} were there${isNew ? "" : "; the version was there already"}${isDefault ? `; ${name} means this version` : ""}`;
-    print(flags, shown, told);
+    const told = `${record.name}@${record.version}: ${sentFiles} files (${sizeText(sentBytes)}) sent, ${there} were there${isNew ? "" : "; the version was there already"}${isDefault ? `; ${name} means this version` : ""}\n`;
+    print(flags, shown, () => told);
   });
 }
 
@@ -175,10 +176,10 @@ async function list(flags: Flags): Promise<void> {
       ...shownRecord(record),
       isDefault: defaults.get(record.name) === record.version,
     }));
-    if (flags.json === true) process.stdout.write(`${JSON.stringify(shown)}\n`);
-    else if (shown.length === 0) process.stderr.write("The store has no model.\n");
-    else process.stdout.write(tableText(shown));
-    for (const { reason } of damaged) process.stderr.write(`${reason}\n`);
+    if (flags.json === true) printJson(shown);
+    else if (shown.length === 0) tell("The store has no model.\n");
+    else printText(tableText(shown));
+    for (const { reason } of damaged) tell(`${reason}\n`);
   });
 }
 
@@ -204,7 +205,7 @@ async function pull(model: string, flags: PullFlags): Promise<void> {
     print(
       flags,
       { ...shownRecord(record), dir: target },
-      `${record.name}@${record.version}: ${record.files.length} files in ${target}`,
+      () => `${record.name}@${record.version}: ${record.files.length} files in ${target}\n`,
     );
   });
 }
@@ -214,7 +215,8 @@ async function makeDefault(model: string, flags: DefaultFlags): Promise<void> {
     const of = await wholeName(model);
     const { from } = await bucket.moveDefault(of, flags.from);
     const before = from === null ? "nothing" : `${of.name}@${from}`;
-    print(flags, { ...of, from }, `${of.name} means ${model} now; before it meant ${before}`);
+    const told = `${of.name} means ${model} now; before it meant ${before}\n`;
+    print(flags, { ...of, from }, () => told);
   });
 }
 
@@ -222,8 +224,8 @@ async function remove(model: string, flags: Flags): Promise<void> {
   await withBucket(flags, "find", async (bucket) => {
     const of = await wholeName(model);
     const removed = await bucket.remove(of);
-    const told = `${model} is removed, with ${removed.files} files (${sizeText(removed.bytes)}) that no other version has`;
-    print(flags, { ...of, removedFiles: removed.files, removedBytes: removed.bytes }, told);
+    const told = `${model} is removed, with ${removed.files} files (${sizeText(removed.bytes)}) that no other version has\n`;
+    print(flags, { ...of, removedFiles: removed.files, removedBytes: removed.bytes }, () => told);
   });
 }
 
@@ -357,10 +359,6 @@ function progressOf(what: string): (doneBytes: number, allBytes: number) => void
     if (!process.stderr.isTTY || (!isDone && nowMs - toldAtMs < 200)) return;
     toldAtMs = nowMs;
     const end = isDone ? "\n" : "";
-    process.stderr.write(`\r${what} ${sizeText(doneBytes)} of ${sizeText(allBytes)}\u001b[K${end}`);
+    draw(`\r${what} ${sizeText(doneBytes)} of ${sizeText(allBytes)}\u001b[K${end}`);
   };
-}
-
-function print({ json }: Flags, shown: object, text: string): void {
-  process.stdout.write(json === true ? `${JSON.stringify(shown)}\n` : `${text}\n`);
 }

@@ -1,7 +1,8 @@
 /** `millrace nodes`: the servers of a deployment, as the one that is asked has heard of them. */
 import type { Command } from "commander";
-import { Millrace, type NodeStatus, type NodesResponse } from "millrace-client";
+import { Millrace, MillraceError, type NodeStatus, type NodesResponse } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
+import { print } from "./print.js";
 import { addServerFlags, keyOf, runRemote, type ServerFlags } from "./remote.js";
 import { textTable } from "./status.js";
 import { withoutControls } from "./without-controls.js";
@@ -33,9 +34,17 @@ const silenceMsMax = 10_000;
 async function show(flags: Flags, signal: AbortSignal): Promise<number> {
   const retry = { attemptsMax: 1 };
   await using client = new Millrace(flags.url, { retry, silenceMsMax, ...keyOf(flags) });
-  const found = await client.nodes({ signal });
-  process.stdout.write(flags.json === true ? `${JSON.stringify(found)}\n` : view(found));
+  const found = await client.nodes({ signal }).catch(tellOfNats);
+  print(flags, found, view);
   return found.nats === "connected" ? exitCodes.ok : exitCodes.unreachable;
+}
+
+/** The route is missing where a server is for itself, and where operators have a port of their own. */
+function tellOfNats(error: unknown): never {
+  if (!(error instanceof MillraceError && error.code === "not_found")) throw error;
+  const message =
+    "this address tells of no nodes: the server is for itself (no --nats), or has them at its --admin-port";
+  throw new MillraceError("not_found", message, { cause: error });
 }
 
 function view({ nats, nodes, deployment }: NodesResponse): string {

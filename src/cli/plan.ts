@@ -4,6 +4,7 @@ import { MillraceError } from "millrace-client";
 import { durationMs } from "../options/duration.js";
 import type { RecordedLoad } from "../plan/recorded-load.js";
 import type { PolicyName } from "../scheduler/policy.js";
+import { print } from "./print.js";
 
 interface Flags {
   readonly pipelines?: readonly number[];
@@ -23,7 +24,7 @@ The first line is the prediction of the very configuration that was recorded, be
 agree, the rest can be believed. Runs take what they took when it was recorded, so record under the load that is meant.
 
 Examples:
-  $ millrace plan monday.jsonl.gz                           half, as many and twice the pipelines
+  $ millrace plan monday.jsonl.gz                           one, as many and twice the pipelines
   $ millrace plan monday.jsonl.gz --p99 0.5s                how many it takes for that
   $ millrace plan monday.jsonl.gz --load 1,2,4 --p99 500ms  and for twice and four times as much
   $ millrace plan monday.jsonl.gz --load 4 --nodes 1,2,4 --p99 0.5s   how many machines, of how many pipelines
@@ -37,13 +38,17 @@ export function registerPlan(program: Command): void {
     .command("plan")
     .summary("say what another configuration would do with a recorded load")
     .description(
-      "Replay what `record` kept, with the server's own scheduler and on a clock that is made.",
+      "Replay what `record` kept, with the server's own scheduler and on a simulated clock.",
     )
     .argument("<file>", "of `millrace record`")
     .option("--pipelines <list>", "how many to try, of each machine: 1,2,4", counts)
     .option("--nodes <list>", "so many machines like this one behind an edge: 1,2,4", nodeCounts)
     .option("--policy <list>", `to try: ${policies.join(", ")}; else the recorded one`, policyList)
-    .option("--load <list>", "times as much as was recorded: 1,2", factors, [1])
+    .addOption(
+      new Option("--load <list>", "times as much as was recorded: 1,2")
+        .argParser(factors)
+        .default([1], "1"),
+    )
     .option("--p99 <time>", "how many pipelines it takes for that: 500ms, 0.5s, 2s", latency)
     .addOption(
       new Option(
@@ -82,10 +87,8 @@ async function planAndTell(file: string, flags: Flags): Promise<void> {
     onProgress: (replay, share) => progress.replaying(replay, share),
   });
   progress[Symbol.dispose]();
-  process.stdout.write(
-    flags.json === true
-      ? `${JSON.stringify({ ...planned, gaps: load.gaps })}\n`
-      : planText({ plan: planned, load, p99Ms: flags.p99 ?? null, costs: flags.costs ?? null }),
+  print(flags, { ...planned, gaps: load.gaps }, () =>
+    planText({ plan: planned, load, p99Ms: flags.p99 ?? null, costs: flags.costs ?? null }),
   );
 }
 

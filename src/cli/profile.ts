@@ -1,5 +1,5 @@
 /** `millrace profile`: what a thread of a running server does, as a drawing and as files of profilers. */
-import { access, constants, mkdir, stat, writeFile } from "node:fs/promises";
+import { access, constants, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
@@ -11,6 +11,7 @@ import {
   profileSecondsMax,
 } from "millrace-client/wire";
 import { percent } from "../doctor/words.js";
+import { makeFolders } from "../platform/make-folders.js";
 import { cpuProfileOf } from "../profile/cpuprofile.js";
 import { drawFlame } from "../profile/flame.js";
 import { frontName } from "../profile/profiles.js";
@@ -18,6 +19,7 @@ import { speedscopeOf } from "../profile/speedscope.js";
 import { framesOf, type ProfileSummary, summaryOf } from "../profile/summary.js";
 import { messageOf } from "../work/thrown.js";
 import { exitCodes } from "./exit-codes.js";
+import { draw, printJson, printText } from "./print.js";
 import { addServerFlags, flagsWith, keyOf, runRemote, type ServerFlags } from "./remote.js";
 import { textTable } from "./status.js";
 
@@ -81,8 +83,8 @@ async function profile(flags: Flags, signal: AbortSignal): Promise<number> {
   const written = failure === null ? files : [];
   if (flags.json === true) {
     const { nodes: _, ...told } = taken;
-    process.stdout.write(`${JSON.stringify({ ...told, ...summary, files: written })}\n`);
-  } else process.stdout.write(view(taken, summary, written));
+    printJson({ ...told, ...summary, files: written });
+  } else printText(view(taken, summary, written));
   if (failure !== null) throw failure;
   return exitCodes.ok;
 }
@@ -122,15 +124,15 @@ async function endUntil(client: Millrace, answered: AbortSignal): Promise<void> 
 function tellProgress({ pipeline, seconds: wanted }: Flags): () => void {
   if (!process.stderr.isTTY) return () => {};
   const startedAtMs = performance.now();
-  const tell = (): void => {
+  const drawPassed = (): void => {
     const passed = Math.min(wanted, Math.round((performance.now() - startedAtMs) / 1_000));
-    process.stderr.write(`\r${pipeline}: ${passed} of ${wanted} s, Ctrl-C ends it`);
+    draw(`\r${pipeline}: ${passed} of ${wanted} s, Ctrl-C ends it`);
   };
-  tell();
-  const timer = setInterval(tell, 1_000);
+  drawPassed();
+  const timer = setInterval(drawPassed, 1_000);
   return () => {
     clearInterval(timer);
-    process.stderr.write("\r\u001b[K");
+    draw("\r\u001b[K");
   };
 }
 
@@ -153,7 +155,7 @@ async function filesOf({ format, out, pipeline }: Flags): Promise<readonly Profi
     return { format: one, file };
   });
   try {
-    await mkdir(dir, { recursive: true });
+    await makeFolders(dir);
     await access(dir, constants.W_OK);
     for (const { file } of files) await checkWritable(file);
   } catch (cause) {

@@ -4,6 +4,7 @@ import { MillraceError } from "millrace-client/wire";
 import { missingRuntime } from "../runtime/installed-runtime.js";
 import { version } from "../version.js";
 import { exitCodes, exitCodesOfErrors } from "./exit-codes.js";
+import { tell } from "./print.js";
 import { whatToDo } from "./what-to-do.js";
 import { withoutControls } from "./without-controls.js";
 
@@ -53,7 +54,7 @@ export async function run(program: Command, argv: readonly string[] = process.ar
     const told = tellable(error);
     // A bug: whoever reports it needs the stack, which Node prints.
     if (told === null) throw error;
-    process.stderr.write(`${errorText(told)}${whatToDo(told, calledBy(program, argv))}\n`);
+    tell(`${errorText(told)}${whatToDo(told, calledBy(program, argv))}\n`);
     process.exitCode = exitCodesOfErrors[told.code] ?? exitCodes.failed;
   }
 }

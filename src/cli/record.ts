@@ -4,6 +4,7 @@ import { Millrace, MillraceError } from "millrace-client";
 import { type RecordLine, recordSecondsMax } from "millrace-client/wire";
 import { durationMs, durationText } from "../options/duration.js";
 import { exitCodes } from "./exit-codes.js";
+import { print } from "./print.js";
 import { addServerFlags, flagsWith, keyOf, runRemote, type ServerFlags } from "./remote.js";
 
 interface Flags extends ServerFlags {
@@ -80,7 +81,7 @@ async function recordToFile(flags: Flags, signal: AbortSignal): Promise<number> 
   if (why !== null) await keep({ type: "closed", atMs: seen.atMs, why });
   await file.close();
   const told = { file: flags.out, bytes: file.bytes, ...seen.told() };
-  process.stdout.write(flags.json === true ? `${JSON.stringify(told)}\n` : view(told));
+  print(flags, told, view);
   if (why === "lost") {
     const message = `the connection broke after ${durationText(Math.round(seen.atMs))}; what was recorded until then is in ${flags.out}`;
     throw new MillraceError("connection_failed", message);

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
+import { tell } from "./print.js";
 import { errorText } from "./program.js";
 import { namedUrl, usualUrl } from "./server-url.js";
 
@@ -75,7 +76,7 @@ export async function runRemote(run: (signal: AbortSignal) => Promise<number>): 
     // Once: what is written after it fails as well.
     if (leaveWith === null) {
       const message = `standard output cannot be written to (${error.code ?? error.message})`;
-      process.stderr.write(errorText({ code: "option_invalid", message }));
+      tell(errorText({ code: "option_invalid", message }));
     }
     leave(exitCodes.failed);
     // The error may come when the command has already set its own.

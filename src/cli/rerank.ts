@@ -10,6 +10,7 @@ import { summaryText } from "./bulk/summary.js";
 import { openTextOutput } from "./bulk/text-output.js";
 import { amountOf, openWorkplace } from "./bulk/workplace.js";
 import { exitCodes } from "./exit-codes.js";
+import { tell } from "./print.js";
 import { runRemote } from "./remote.js";
 
 interface RerankFlags extends BulkFlags {
@@ -72,7 +73,7 @@ async function rerank({ query, file, flags }: Asked, signal: AbortSignal): Promi
   await out.end();
   const elapsedMs = performance.now() - startedMs;
   const facts = { ...sums, elapsedMs, unit: "text", kept: null, skipped: null };
-  if (flags.jsonSummary === true) process.stderr.write(summaryText(facts, true));
+  if (flags.jsonSummary === true) tell(summaryText(facts, true));
   return sums.failed > 0 ? exitCodes.itemsFailed : exitCodes.ok;
 }
 

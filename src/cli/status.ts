@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { Millrace, MillraceError, type StatusResponse } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
+import { print, printDrawn } from "./print.js";
 import { errorText } from "./program.js";
 import { addServerFlags, keyOf, runRemote, type ServerFlags } from "./remote.js";
 import { withoutControls } from "./without-controls.js";
@@ -40,24 +41,22 @@ async function show(flags: Flags, signal: AbortSignal): Promise<number> {
   await using client = new Millrace(flags.url, { retry, silenceMsMax, ...keyOf(flags) });
   if (flags.watch !== true) {
     const status = await client.status({ signal }).catch(tellOfAdminPort);
-    process.stdout.write(flags.json === true ? `${JSON.stringify(status)}\n` : view(status));
+    print(flags, status, view);
     const serves = status.state === "ready" || status.state === "degraded";
     return serves ? exitCodes.ok : exitCodes.unreachable;
   }
   // A terminal is redrawn from its top left corner; a file or a pipe gets one picture after the other.
   const redraw = process.stdout.isTTY && flags.json !== true ? "\u001b[H\u001b[J" : "";
   for (;;) {
-    const picture = await client.status({ signal }).then(
-      (status) => (flags.json === true ? `${JSON.stringify(status)}\n` : view(status)),
-      // A server that is away for a while is part of what is watched.
-      (error: unknown) => {
-        if (signal.aborted || !(error instanceof MillraceError)) throw error;
-        return flags.json === true
-          ? `${JSON.stringify({ error: error.toWire() })}\n`
-          : errorText(error);
-      },
-    );
-    process.stdout.write(`${redraw}${picture}`);
+    // A server that is away for a while is part of what is watched.
+    const seen = await client.status({ signal }).catch((error: unknown) => {
+      if (signal.aborted || !(error instanceof MillraceError)) throw error;
+      return error;
+    });
+    printDrawn(redraw);
+    if (seen instanceof MillraceError)
+      print(flags, { error: seen.toWire() }, () => errorText(seen));
+    else print(flags, seen, view);
     await sleep(flags.intervalMs, undefined, { signal });
   }
 }
@@ -176,7 +175,7 @@ function stages({ stages: all }: StatusResponse): string[][] {
 /** Of what a server or a file told: each row is one line, whatever is in it. */
 export function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   if (rows.length === 0) return [];
-  const all = [head, ...rows].map((row) => row.map(withoutControls));
+  const all = [head, ...rows.map((row) => row.map(withoutControls))];
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
   return [
     ...all.map((row) =>

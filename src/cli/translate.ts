@@ -11,6 +11,7 @@ import { openTextOutput, type TextOutput } from "./bulk/text-output.js";
 import { amountOf, openWorkplace } from "./bulk/workplace.js";
 import { exitCodes } from "./exit-codes.js";
 import type { DurableFlags } from "./jobs/durable-translate.js";
+import { tell } from "./print.js";
 import { runRemote } from "./remote.js";
 
 interface TranslateFlags extends DurableFlags {
@@ -80,7 +81,7 @@ async function translate(
   if (flags.datafile !== undefined || flags.jsonSummary === true) {
     const elapsedMs = performance.now() - startedMs;
     const facts = { ...sums, elapsedMs, unit: "sentence", kept: null, skipped: null };
-    process.stderr.write(summaryText(facts, flags.jsonSummary === true));
+    tell(summaryText(facts, flags.jsonSummary === true));
   }
   return sums.failed > 0 ? exitCodes.itemsFailed : exitCodes.ok;
 }
@@ -160,7 +161,7 @@ function withoutFormer({ batchSize, ...flags }: TranslateFlags & FormerFlags): T
       "--batch-size and --request-texts contradict each other: they are the same option";
     throw new MillraceError("option_invalid", message);
   }
-  process.stderr.write(
+  tell(
     "warning: --batch-size is now --request-texts; the former name answers for this release only\n",
   );
   return { ...flags, requestTexts: batchSize };

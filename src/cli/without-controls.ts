@@ -5,3 +5,8 @@ const controls = /[\p{Cc}\u2028\u2029\u202A-\u202E\u2066-\u2069]/gu;
 export function withoutControls(text: string): string {
   return text.replace(controls, " ");
 }
+
+/** Of whole texts: their lines and tabs stay. */
+export function linesWithoutControls(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]/gu, " ");
+}

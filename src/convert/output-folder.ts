@@ -13,6 +13,7 @@ import { basename, dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { manifestFileName } from "../models/manifest-base.js";
 import { isMissing } from "../models/read-json.js";
+import { makeFolders } from "../platform/make-folders.js";
 import { move } from "../platform/move.js";
 import { isAlive } from "../platform/processes.js";
 import { hasCode, messageOf } from "../work/thrown.js";
@@ -45,11 +46,7 @@ export class OutputFolder implements AsyncDisposable {
   }
 
   static async begin(target: string, calls: FolderCalls = realCalls): Promise<OutputFolder> {
-    const folder = new OutputFolder(
-      target,
-      calls,
-      await mkdir(dirname(target), { recursive: true }),
-    );
+    const folder = new OutputFolder(target, calls, await makeFolders(dirname(target)));
     await mkdir(folder.dir);
     return folder;
   }

@@ -1,4 +1,4 @@
-import type { LiveSample, PipelineStatus, PipelineWork } from "millrace-client/wire";
+import type { LiveSample, PipelineFault, PipelineStatus, PipelineWork } from "millrace-client/wire";
 import { noRuns } from "../work/run-sums.js";
 import type { Figures } from "./figures.js";
 import { grownBy, grownSums } from "./window.js";
@@ -7,7 +7,10 @@ export interface PipelineFigures {
   readonly pipelineId: string;
   readonly kind: PipelineStatus["kind"];
   readonly state: PipelineStatus["state"];
+  /** Why it is not ready, or how its last process ended; null: nothing was told of it. */
   readonly reason: string | null;
+  /** The same for programs; null of an older server's too. */
+  readonly fault: PipelineFault | null;
   /** In the window, as all below. */
   readonly restarts: number;
   /** What it ran, by model. */
@@ -27,7 +30,7 @@ export function pipelineFiguresOf({
 }: Pick<Figures, "before" | "after" | "samples" | "windowMs">): readonly PipelineFigures[] {
   const known = new Map(before.pipelines.map((each) => [each.pipelineId, each]));
   return after.pipelines.map((pipeline) => {
-    const { pipelineId, kind, state, reason, doing } = pipeline;
+    const { pipelineId, kind, state, doing, lastEnd } = pipeline;
     const was = known.get(pipelineId);
     const work = workBetween(was?.work ?? [], pipeline.work ?? []);
     const ms = work.reduce((sum, each) => sum + each.ms, 0);
@@ -35,7 +38,8 @@ export function pipelineFiguresOf({
       pipelineId,
       kind,
       state,
-      reason,
+      reason: pipeline.reason ?? lastEnd?.reason ?? null,
+      fault: pipeline.code ?? lastEnd?.code ?? null,
       restarts: grownBy(was?.restarts ?? 0, pipeline.restarts),
       work,
       busyShare: Math.min(1, ms / windowMs),

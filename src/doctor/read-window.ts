@@ -66,6 +66,8 @@ const pipelineShape = fields({
   kind: "string",
   state: "string",
   reason: "text or null",
+  code: { optional: "text or null" },
+  lastEnd: { optional: { nullable: fields({ code: "string", reason: "string" }) } },
   pid: "number or null",
   ...numbers("restarts", "memoryBytes", "cacheBytes"),
   doing: doingShape,

@@ -5,11 +5,13 @@
  *   FILE.<hash>.part ◄── Range: bytes=n- ── hub            again, with a pause, while it passes
  *        └─ bytes and hash are right ─► FILE
  */
-import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
+import { makeFolders } from "../platform/make-folders.js";
 import { move } from "../platform/move.js";
 import { hasCode, messageOf } from "../work/thrown.js";
+import { writeProblem } from "../work/write-problem.js";
 import { askHub, attemptsMax, bodyPieces, type Hub, Passing, pauseBehind } from "./ask-hub.js";
 import type { HubFile, HubRepository } from "./repository.js";
 import { isSameFile } from "./same-file.js";
@@ -25,13 +27,13 @@ export interface HubParts {
   readonly pauseMs: number;
 }
 
-export function pathOf(dir: string, { name }: Pick<HubFile, "name">): string {
+export function placeOf(dir: string, { name }: Pick<HubFile, "name">): string {
   return join(dir, ...name.split("/"));
 }
 
 /** Until it is whole. */
 export function partOf(dir: string, file: HubFile): string {
-  return `${pathOf(dir, file)}.${file.hash.hex.slice(0, 12)}.part`;
+  return `${placeOf(dir, file)}.${file.hash.hex.slice(0, 12)}.part`;
 }
 
 /**
@@ -40,10 +42,10 @@ export function partOf(dir: string, file: HubFile): string {
  * @throws MillraceError as `askHub`; `weights_invalid` where it is not what the hub says; `output_failed` of the disk.
  */
 export async function fetchFile(file: HubFile, parts: HubParts): Promise<void> {
-  const path = pathOf(parts.dir, file);
+  const path = placeOf(parts.dir, file);
   const part = partOf(parts.dir, file);
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolders(dirname(path));
     for (let isFirst = true; ; isFirst = false) {
       await fetchPart(file, part, parts);
       if (await isSameFile(part, file, parts.signal)) break;
@@ -61,7 +63,7 @@ export async function fetchFile(file: HubFile, parts: HubParts): Promise<void> {
     parts.signal.throwIfAborted();
     const kept = hasCode(error, "ENOSPC")
       ? "the disk is full; what has come is kept"
-      : messageOf(error);
+      : writeProblem(error);
     throw new MillraceError("output_failed", `cannot write ${part}: ${kept}`, { cause: error });
   }
 }

@@ -1,10 +1,12 @@
 /** `.millrace-pull.json` in a folder that was pulled: where its files came from, and what each was then. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
+import { makeFolders } from "../platform/make-folders.js";
 import { move } from "../platform/move.js";
 import { hasCode, messageOf } from "../work/thrown.js";
+import { writeProblem } from "../work/write-problem.js";
 import { type HubFile, ownPrefix } from "./repository.js";
 
 export interface PullRecord {
@@ -51,11 +53,11 @@ export async function readPullRecord(dir: string): Promise<PullRecord | null> {
 export async function writePullRecord(dir: string, record: PullRecord): Promise<void> {
   const path = join(dir, recordName);
   try {
-    await mkdir(dir, { recursive: true });
+    await makeFolders(dir);
     await writeFile(`${path}.new`, `${JSON.stringify(record, null, 2)}\n`);
     await move(`${path}.new`, path);
   } catch (cause) {
-    throw new MillraceError("output_failed", `cannot write ${path}: ${messageOf(cause)}`, {
+    throw new MillraceError("output_failed", `cannot write ${path}: ${writeProblem(cause)}`, {
       cause,
     });
   }

@@ -4,7 +4,7 @@ import type { HubFile } from "./repository.js";
 
 const filesAtOnce = 4;
 
-export function bytesOf(files: readonly HubFile[]): number {
+export function hubBytes(files: readonly HubFile[]): number {
   return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 

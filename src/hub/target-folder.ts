@@ -12,7 +12,7 @@ import { basename } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { messageOf } from "../work/thrown.js";
 import type { Hub } from "./ask-hub.js";
-import { partOf, pathOf } from "./fetch-file.js";
+import { partOf, placeOf } from "./fetch-file.js";
 import { type PullRecord, readPullRecord, writePullRecord } from "./pull-record.js";
 import type { HubFile, HubRepository } from "./repository.js";
 import { isSameFile } from "./same-file.js";
@@ -46,7 +46,7 @@ export async function takeFolder(target: Target): Promise<TakenFolder> {
   const former = before?.files ?? [];
   const missing: HubFile[] = [];
   for (const file of files) {
-    const path = pathOf(dir, file);
+    const path = placeOf(dir, file);
     if (await isSameFile(path, file, signal)) continue;
     missing.push(file);
     if (replace || !(await isThere(path))) continue;
@@ -66,7 +66,7 @@ export async function takeFolder(target: Target): Promise<TakenFolder> {
   const finish = async (): Promise<void> => {
     const stays = new Set((goesOn ? repository.files : files).map(({ name }) => name));
     for (const old of others.filter(({ name }) => !stays.has(name))) {
-      if (await isSameFile(pathOf(dir, old), old, signal)) await rm(pathOf(dir, old));
+      if (await isSameFile(placeOf(dir, old), old, signal)) await rm(placeOf(dir, old));
     }
     // Of an earlier run with --all, say: it is still what was pulled.
     const named = new Set(files.map(({ name }) => name));

@@ -3,6 +3,7 @@
  * written once, however many watch.
  */
 import type { Finding, LiveHistory, LiveSample, LiveStatus } from "millrace-client/wire";
+import { withResolvers } from "../work/with-resolvers.js";
 import { liveSampleOf } from "./live-sample.js";
 
 const usualEveryMs = 1_000;
@@ -45,7 +46,8 @@ export class StatusFeed implements Disposable {
   /** Of this look; null: nobody has come since. */
   #historyText: string | null = null;
   #isEnded = false;
-  #turn = new Turn();
+  /** From one look to the next. */
+  #turn = withResolvers();
 
   /** `everyMs`: of looks; another one where somebody measures what they cost. */
   constructor(look: () => Look, diagnose: Diagnose = () => [], everyMs: number = usualEveryMs) {
@@ -89,7 +91,7 @@ export class StatusFeed implements Disposable {
   [Symbol.dispose](): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#isEnded = true;
-    this.#turn.over();
+    this.#turn.resolve();
   }
 
   #tell(): void {
@@ -101,8 +103,8 @@ export class StatusFeed implements Disposable {
     const findings = this.#foundNow({ ...look, atMs: sample.atMs });
     this.#text = JSON.stringify({ sample, ...look, findings } satisfies LiveStatus);
     const turn = this.#turn;
-    this.#turn = new Turn();
-    turn.over();
+    this.#turn = withResolvers();
+    turn.resolve();
   }
 
   #keep(sample: LiveSample, look: Look): void {
@@ -135,16 +137,4 @@ export class StatusFeed implements Disposable {
 export interface StatusWatch extends Disposable {
   /** The next look, a `LiveStatus` as JSON: one that comes late gets the latest. Null: the server stops. */
   next(): Promise<string | null>;
-}
-
-/** From one look to the next. */
-class Turn {
-  readonly promise: Promise<void>;
-  over: () => void = () => {};
-
-  constructor() {
-    this.promise = new Promise((resolve) => {
-      this.over = resolve;
-    });
-  }
 }

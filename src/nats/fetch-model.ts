@@ -9,6 +9,7 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
+import { makeFolders } from "../platform/make-folders.js";
 import { isFolderTaken, move } from "../platform/move.js";
 import { isAlive } from "../platform/processes.js";
 import { hasCode, messageOf } from "../work/thrown.js";
@@ -42,13 +43,13 @@ export async function fetchModel(
   };
   try {
     await assertFree(target);
-    await mkdir(parent, { recursive: true });
+    await makeFolders(parent);
     await removeLeftovers(parent, basename(target));
     await checkRoom(parent, record);
     await mkdir(dir);
     for (const file of record.files) {
       signal.throwIfAborted();
-      await mkdir(dirname(join(dir, file.path)), { recursive: true });
+      await makeFolders(dirname(join(dir, file.path)));
       await using handle = await open(join(dir, file.path), "wx");
       await fetchFile(bucket, file, { handle, signal, onBytes });
     }

@@ -10,11 +10,12 @@
  * A store that is away, lost or empty takes nothing away: what is here is served on. Of a store that was made anew only what it says itself
  * is news (kept-index.ts). What was removed from a store that still stands is removed here.
  */
-import { mkdir, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { MillraceError } from "millrace-client/wire";
+import { makeFolders } from "../platform/make-folders.js";
 import { messageOf } from "../work/thrown.js";
 import type { NatsLink, NatsLog } from "./connection.js";
 import { fetchModel, whatIsWrong } from "./fetch-model.js";
@@ -87,7 +88,7 @@ export class ModelCache implements AsyncDisposable {
   static async open(options: ModelCacheOptions): Promise<ModelCache> {
     const isWanted = wantedOf(options.wanted);
     for (const folder of ["models", "used"]) {
-      await mkdir(join(options.dir, folder), { recursive: true });
+      await makeFolders(join(options.dir, folder));
     }
     const cache = new ModelCache(options, isWanted, await readIndex(options.dir));
     try {

@@ -311,7 +311,7 @@ export class MadeServer implements CallTaker {
   }
 
   #dispatch(pipelineId: string, batch: Batch): void {
-    const items = batch.spans.flatMap(({ itemIds }) =>
+    const items = batch.segments.flatMap(({ itemIds }) =>
       itemIds.flatMap((itemId) => this.#items.get(itemId)?.item ?? []),
     );
     const { batchId, model } = batch;

@@ -15,10 +15,11 @@
  * the same entry do no harm. A process that has mapped an entry keeps it when the entry goes.
  */
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, open, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { open, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { arch, cpus, hostname } from "node:os";
 import { basename, join } from "node:path";
 import { hashFile } from "../models/file-hash.js";
+import { makeFolders } from "../platform/make-folders.js";
 import { isFolderTaken, move } from "../platform/move.js";
 import { platform } from "../platform/platform.js";
 import { isAlive } from "../platform/processes.js";
@@ -147,7 +148,7 @@ export async function publishEntry(
   make: (newDir: string) => Promise<void>,
 ): Promise<boolean> {
   const newDir = join(dir, "..", `${newPrefix(dir)}${randomUUID()}`);
-  await mkdir(newDir, { recursive: true, mode: 0o700 });
+  await makeFolders(newDir, { mode: 0o700 });
   try {
     await make(newDir);
     const made: Record<string, MadeFile> = {};
@@ -237,7 +238,7 @@ async function isStale(path: string): Promise<boolean> {
 /** Null: somebody else has it. What it throws says that nothing can be written there. */
 export async function lockEntry(dir: string): Promise<AsyncDisposable | null> {
   const path = `${dir}.lock`;
-  await mkdir(join(dir, ".."), { recursive: true, mode: 0o700 });
+  await makeFolders(join(dir, ".."), { mode: 0o700 });
   try {
     await writeFile(path, lockText(process.pid), { flag: "wx" });
   } catch (error) {

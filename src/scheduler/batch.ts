@@ -2,7 +2,7 @@ import { BatchSums } from "./batch-sums.js";
 import type { BatchChoice } from "./policy.js";
 import { classOf } from "./rank.js";
 import { byRequest, type Share } from "./request-book.js";
-import type { Batch, Span } from "./types.js";
+import type { Batch, Segment } from "./types.js";
 
 /** What is sent and told of a choice. */
 export function batchOf(
@@ -30,7 +30,7 @@ export function batchOf(
     givesWay: at.givesWay ?? false,
     reason,
     exclusive: reason === "exclusive",
-    spans: (at.shares ?? byRequest(items)).map(spanOf),
+    segments: (at.shares ?? byRequest(items)).map(segmentOf),
     rows: sums.rows,
     units: sums.units,
     paddedUnits: sums.paddedUnits,
@@ -39,7 +39,7 @@ export function batchOf(
 }
 
 /** In its request's packing order. */
-function spanOf({ request: { requestId }, items }: Share): Span {
+function segmentOf({ request: { requestId }, items }: Share): Segment {
   const sorted = items.length > 1 ? items.toSorted((a, b) => a.order - b.order) : items;
   return { requestId, itemIds: sorted.map((item) => item.itemId) };
 }

@@ -147,7 +147,7 @@ export type DispatchReason =
   | "exclusive";
 
 /** Items of one request, in its packing order (by width), as one batch holds them. */
-export interface Span {
+export interface Segment {
   readonly requestId: number;
   readonly itemIds: readonly number[];
 }
@@ -161,7 +161,7 @@ export interface Batch {
   readonly givesWay: boolean;
   readonly reason: DispatchReason;
   readonly exclusive: boolean;
-  readonly spans: readonly Span[];
+  readonly segments: readonly Segment[];
   readonly rows: number;
   readonly units: number;
   /** What the batch costs with padding: each item's units, stretched from its own width to that of the widest. */

@@ -1,6 +1,6 @@
 /** A trial's result, in a file of the cache folder: for one model on one kind of machine, by one version. */
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
@@ -8,6 +8,7 @@ import { usualRowsMax } from "../models/engine-definition.js";
 import type { ModelManifest } from "../models/manifest.js";
 import type { Options } from "../options/options.js";
 import type { Configuration } from "../options/resolve.js";
+import { makeFolders } from "../platform/make-folders.js";
 import { move } from "../platform/move.js";
 import { version } from "../version.js";
 import type { MeasuredLayout } from "./layouts.js";
@@ -68,7 +69,7 @@ export async function forget(path: string): Promise<void> {
 
 /** @throws where nothing can be written there. */
 export async function keep(path: string, measured: readonly MeasuredLayout[]): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeFolders(dirname(path), { mode: 0o700 });
   const newPath = join(dirname(path), `.new-${randomUUID()}`);
   try {
     await writeFile(newPath, `${JSON.stringify({ measured })}\n`);

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ChildFrame } from "../frames/messages.js";
 import { systemClock } from "../work/clock.js";
 import type { Payload } from "../work/payload.js";
+import { withResolvers } from "../work/with-resolvers.js";
 import { type ChildPort, spawnChild } from "../worker/child.js";
 import type { WorkerLog } from "../worker/log-lines.js";
 import type { CoreLayout } from "./layouts.js";
@@ -79,35 +80,17 @@ interface WorkerParts {
 
 /** One process that always has as many items as it has rows. */
 class TrialWorker {
-  readonly ready: Promise<void>;
-  /** Its first results are there. */
-  readonly answers: Promise<void>;
-  /** Rejects; never resolves. */
-  readonly failed: Promise<never>;
-  readonly ended: Promise<void>;
   done = 0;
   readonly #parts: WorkerParts;
   readonly #port: ChildPort;
   #sent = 0;
-  #onReady: () => void = () => {};
-  #onAnswers: () => void = () => {};
-  #onEnded: () => void = () => {};
-  #fail: (error: Error) => void = () => {};
+  readonly #ready = withResolvers();
+  readonly #answers = withResolvers();
+  readonly #failed = withResolvers<never>();
+  readonly #ended = withResolvers();
 
   constructor(index: number, parts: WorkerParts) {
     this.#parts = parts;
-    this.ready = new Promise((resolve) => {
-      this.#onReady = resolve;
-    });
-    this.answers = new Promise((resolve) => {
-      this.#onAnswers = resolve;
-    });
-    this.ended = new Promise((resolve) => {
-      this.#onEnded = resolve;
-    });
-    this.failed = new Promise((_, reject) => {
-      this.#fail = reject;
-    });
     this.failed.catch(() => {});
     const { entry, entryArguments, log } = parts.options;
     const pipelineId = `trial-${index + 1}`;
@@ -115,14 +98,32 @@ class TrialWorker {
       { entry, entryArguments, pipelineId, log, clock: systemClock, killTimeoutMs },
       {
         onFrame: (frame) => this.#hear(frame),
-        onBroken: (error) => this.#fail(error),
-        onTooLarge: () => this.#fail(new Error("an item of the trial fits into no frame")),
+        onBroken: (error) => this.#failed.reject(error),
+        onTooLarge: () => this.#failed.reject(new Error("an item of the trial fits into no frame")),
         onEnd: () => {
-          this.#fail(new Error("a process of the trial ended"));
-          this.#onEnded();
+          this.#failed.reject(new Error("a process of the trial ended"));
+          this.#ended.resolve();
         },
       },
     );
+  }
+
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  /** Its first results are there. */
+  get answers(): Promise<void> {
+    return this.#answers.promise;
+  }
+
+  /** Rejects; never resolves. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
+  }
+
+  get ended(): Promise<void> {
+    return this.#ended.promise;
   }
 
   begin(): void {
@@ -143,16 +144,16 @@ class TrialWorker {
         return;
       }
       case "loaded":
-        this.#onReady();
+        this.#ready.resolve();
         return;
       case "load-failed":
-        this.#fail(new Error(frame.message));
+        this.#failed.reject(new Error(frame.message));
         return;
       case "items": {
         const bad = frame.outcomes.find((outcome) => !outcome.ok);
-        if (bad?.ok === false) this.#fail(new Error(bad.message));
+        if (bad?.ok === false) this.#failed.reject(new Error(bad.message));
         this.done += frame.outcomes.length;
-        this.#onAnswers();
+        this.#answers.resolve();
         this.#send(frame.outcomes.length);
         return;
       }

@@ -37,7 +37,7 @@ import type { Ledger } from "./ledger.js";
 import type { WorkerLog } from "./log-lines.js";
 import type { MemoryKills } from "./memory-kills.js";
 import { Profiling } from "./profiling.js";
-import { type Cause, causeOfEnd, type ProcessEnd } from "./settle.js";
+import { type Cause, causeOfEnd, type Fault, type ProcessEnd } from "./settle.js";
 import { Watch, type WatchOptions } from "./watch.js";
 
 export interface PipelineSpec {
@@ -108,7 +108,9 @@ export class Pipeline {
   readonly #clock: Clock;
   #state: PipelineState = "stopped";
   #stateSinceMs: number;
-  #reason: string | null = null;
+  /** Why it is not ready. */
+  #fault: Fault | null = null;
+  #lastEnd: Fault | null = null;
   #life: Life | null = null;
   /** Deadline of the start or the stop, or the end of the back-off: a state has at most one of them. */
   #cancelTimer: () => void = () => {};
@@ -135,12 +137,15 @@ export class Pipeline {
 
   start(): void {
     assert(this.#state === "stopped" || this.#state === "backing-off", "pipeline: started twice");
-    this.#enter("starting", this.#reason);
+    this.#enter("starting", this.#fault);
     this.#lives += 1;
     this.#life = this.#spawn();
     const { startTimeoutMs } = this.#context.options;
     this.#after(startTimeoutMs, () =>
-      this.#lose({ kind: "hang", reason: `no hello within ${startTimeoutMs} ms of its start` }),
+      this.#lose({
+        kind: "start-timeout",
+        reason: `no hello within ${startTimeoutMs} ms of its start`,
+      }),
     );
   }
 
@@ -183,7 +188,7 @@ export class Pipeline {
   async profile(asked: AskedSampling): Promise<SampledProfile> {
     const life = this.#usable();
     if (life !== null) return await life.profiling.take(asked);
-    const why = this.#reason === null ? this.#state : `${this.#state}: ${this.#reason}`;
+    const why = this.#fault === null ? this.#state : `${this.#state}: ${this.#fault.reason}`;
     throw new MillraceError("not_ready", `${this.spec.pipelineId} is ${why}`);
   }
 
@@ -198,7 +203,10 @@ export class Pipeline {
       pipelineId,
       kind,
       state: this.#state,
-      reason: this.#reason,
+      reason: this.#fault?.reason ?? null,
+      code: this.#fault?.kind ?? null,
+      lastEnd:
+        this.#lastEnd === null ? null : { code: this.#lastEnd.kind, reason: this.#lastEnd.reason },
       pid: life?.child.pid ?? null,
       inStateMs: nowMs - this.#stateSinceMs,
       restarts: Math.max(0, this.#lives - 1),
@@ -318,7 +326,10 @@ export class Pipeline {
     const { startTimeoutMs } = this.#context.options;
     this.#cancelLoad();
     this.#cancelLoad = this.#clock.after(startTimeoutMs, () =>
-      this.#lose({ kind: "hang", reason: `${model} was not loaded within ${startTimeoutMs} ms` }),
+      this.#lose({
+        kind: "load-timeout",
+        reason: `${model} was not loaded within ${startTimeoutMs} ms`,
+      }),
     );
   }
 
@@ -347,7 +358,7 @@ export class Pipeline {
       life.child.pid === null ? null : options.sample(life.child.pid),
     );
     if (judgement.state === "suspect" && this.#state === "ready") {
-      this.#enter("suspect", judgement.reason);
+      this.#enter("suspect", { kind: "hang", reason: judgement.reason });
     } else if (judgement.state === "hung") {
       const { outside, reason } = judgement;
       this.#lose({ kind: outside ? "outside" : "hang", reason });
@@ -371,19 +382,21 @@ export class Pipeline {
   }
 
   /** The process is of no use any more. It is killed if it still runs, and its items are settled now. */
-  #lose(cause: Cause): void {
+  #lose(fault: Fault): void {
     const life = this.#life;
     if (life === null || life.lost || this.#state === "stopping") return;
     this.#failures += 1;
     const { pipelineId } = this.spec;
     const { load } = life.dialogue.residents;
     const loading = load?.begun === true ? load.model : null;
-    const reason = loading === null ? cause.reason : `${cause.reason}, while it loaded ${loading}`;
-    this.#context.log.warn({ pipelineId, pid: life.child.pid, cause: cause.kind }, reason);
+    const { kind } = fault;
+    const reason = loading === null ? fault.reason : `${fault.reason}, while it loaded ${loading}`;
+    this.#context.log.warn({ pipelineId, pid: life.child.pid, cause: kind }, reason);
     const wasUp = this.#usable() !== null;
-    this.#enter("backing-off", reason);
+    this.#lastEnd = { kind, reason };
+    this.#enter("backing-off", this.#lastEnd);
     life.child.kill();
-    this.#settle(life, { kind: cause.kind, reason, loading }, wasUp);
+    this.#settle(life, { kind, reason, loading }, wasUp);
   }
 
   #settle(life: Life, end: End, wasUp: boolean): void {
@@ -404,10 +417,10 @@ export class Pipeline {
     }
   }
 
-  #enter(state: PipelineState, reason: string | null): void {
+  #enter(state: PipelineState, fault: Fault | null): void {
     this.#state = state;
     this.#stateSinceMs = this.#clock.now();
-    this.#reason = reason;
+    this.#fault = fault;
     if (state === "suspect") return;
     this.#cancelTimer();
     if (state === "ready") return;

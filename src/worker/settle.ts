@@ -24,12 +24,18 @@
  * `attemptsMax` tries, as any item whose workers are lost; and an item that has its worker killed each time ends there
  * too, alone, with its neighbours done.
  */
-import { type ErrorCode, MillraceError } from "millrace-client/wire";
+import { type ErrorCode, MillraceError, type PipelineFault } from "millrace-client/wire";
 import type { FailedItem } from "./events.js";
 
-/** Why a pipeline ended. `reason` is for people. */
+/** Why a process ended that the server did not end on purpose. `reason` is for people. */
+export interface Fault {
+  readonly kind: PipelineFault;
+  readonly reason: string;
+}
+
+/** As it is settled: that it was loading outweighs how it ended. */
 export interface Cause {
-  readonly kind: "crash" | "hang" | "protocol" | "memory" | "outside" | "load" | "stopped";
+  readonly kind: PipelineFault | "load" | "stopped";
   readonly reason: string;
 }
 
@@ -170,7 +176,7 @@ const faultSignals: ReadonlySet<string> = new Set([
 ]);
 
 /** `wasMemoryKill` is asked only where the kernel may have killed for want of memory: it uses SIGKILL, as others do. */
-export function causeOfEnd(end: ProcessEnd, wasMemoryKill: () => boolean): Cause {
+export function causeOfEnd(end: ProcessEnd, wasMemoryKill: () => boolean): Fault {
   if (end.kind === "lost") return { kind: "crash", reason: end.reason };
   if (end.kind === "exited") return { kind: "crash", reason: `exited with code ${end.code}` };
   const { signal } = end;

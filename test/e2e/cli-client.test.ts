@@ -217,3 +217,18 @@ test("the client's example runs", async () => {
     /^«Good morning.»\n«See you tomorrow.»\n6.0 ms in all, 2.0 of them waiting\n0 «One.»/,
   );
 });
+
+test("defect: who named no address was not told which one could not be reached; nodes of a server for itself told routes", async () => {
+  const away = await serveHttp(answer);
+  await away[Symbol.asyncDispose]();
+  const lost = await finish(start(["status", "--url", away.url]));
+  assert.equal(lost.code, exitCodes.unreachable);
+  assert.ok(lost.err.startsWith(`connection_failed: The connection to ${away.url} failed: `));
+  await using server = await serveHttp((exchange) => {
+    const error = { code: "not_found", message: "There is no route.", retryable: false };
+    answerJson(exchange, 404, { error });
+  });
+  const { err, code } = await finish(start(["nodes", "--url", server.url]));
+  assert.match(err, /^not_found: this address tells of no nodes: .*--nats/);
+  assert.equal(code, exitCodes.failed);
+});

@@ -119,7 +119,7 @@ test("Now shows known load, panel by panel, and a pipeline that was killed", {
   // Two seconds at most on a machine that does nothing else: `npm run bench -- page`.
   const seenMs = Math.round(performance.now() - killedAtMs);
   context.diagnostic(`a worker that was killed was seen after ${seenMs} ms`);
-  await opened.says(/1 restart/, lane);
+  await opened.says(/1 restart, last killed from outside/, lane);
   await until(async () => (await opened.page.locator(`${lane} path.restarted`).count()) === 1);
   await opened.page.goto(`${server.url}/#why`);
   await opened.says(/Nobody has looked|Nothing is wrong|Change/);

@@ -22,6 +22,7 @@ const kept: readonly (readonly [RegExp, string, planted: string])[] = [
     "move",
     'import { rename, rm } from "node:fs/promises";',
   ],
+  [/\bmkdir\([^;]*\brecursive\b/, "makeFolders", "await mkdir(dir, { recursive: true });"],
   [/\brenameSync\b/, "move", "renameSync(a, b);"],
   [/\benv\["(?:XDG_|LOCALAPPDATA|HOME")/, "platform.cacheHome", 'env["XDG_CACHE_HOME"]'],
 ];

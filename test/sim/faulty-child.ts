@@ -18,16 +18,11 @@ import { type HostedTurn, MadeProcess } from "#src/simulation/made-process.js";
 import type { ChildEvents, ChildPort } from "#src/worker/child.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
 import { type ChildWorld, type EndKind, happensByItself, isDeadly } from "./child-world.js";
+import { DueFault } from "./due-fault.js";
 import { Inbox } from "./inbox.js";
 import { Lies } from "./lies.js";
 import { type MadeChildItem, madeEngine } from "./made-engines.js";
-import {
-  type FaultKind,
-  type FaultPlan,
-  isLie,
-  type PipelinePlan,
-  type PoisonPlan,
-} from "./plan.js";
+import { type FaultKind, isLie, type PipelinePlan, type PoisonPlan } from "./plan.js";
 import { ProcessorTime } from "./processor-time.js";
 import { Random } from "./random.js";
 import { answerTo, badAnswer } from "./task.js";
@@ -46,7 +41,7 @@ export class FaultyChild implements ChildPort {
   readonly voice: Voice;
   readonly #world: ChildWorld;
   readonly #events: ChildEvents;
-  readonly #fault: FaultPlan | null;
+  readonly #fault: DueFault;
   readonly #lies: Lies;
   readonly #hosted: MadeProcess<MadeChildItem>;
   #loads = 0;
@@ -60,8 +55,6 @@ export class FaultyChild implements ChildPort {
   #ending = false;
   #slow = 1;
   #spoils = false;
-  #said = 0;
-  #due: boolean;
   #announcedAtMs = -Infinity;
   readonly #cancelled = new Set<number>();
   /** Items that it ended, or confirmed as dropped. */
@@ -97,7 +90,7 @@ export class FaultyChild implements ChildPort {
     let hash = world.seed * 31 + life.number;
     for (const letter of spec.pipelineId) hash = hash * 131 + letter.charCodeAt(0);
     this.random = new Random(hash);
-    this.#fault = spec.lives[life.number] ?? null;
+    this.#fault = new DueFault(spec.lives[life.number] ?? null, this.random);
     this.bornAtMs = world.clock.now();
     this.heardAtMs = this.bornAtMs;
     this.voice = new Voice({
@@ -126,8 +119,7 @@ export class FaultyChild implements ChildPort {
       watcher: new TurnsAccount(world.judge),
       predictedMs,
     });
-    this.#due = false;
-    this.pid = this.#fault?.kind === "spawn-fails" ? null : life.pid;
+    this.pid = this.#fault.kind === "spawn-fails" ? null : life.pid;
     this.#start();
   }
 
@@ -239,19 +231,9 @@ export class FaultyChild implements ChildPort {
 
   #say(frame: ChildFrame): void {
     if (this.#state === "silent" || this.#state === "dead") return;
-    const number = this.#said;
-    this.#said += 1;
-    const { when } = this.#fault ?? {};
-    if (when !== undefined && "frame" in when && when.frame === number) this.#due = true;
-    // Mostly this lie waits for the frame that it is about.
-    const waits =
-      this.#fault?.kind === "recalled-too-many" &&
-      frame.type !== "recalled" &&
-      this.random.chance(0.9);
-    if (this.#due && this.#fault !== null && !waits) {
-      this.#due = false;
-      this.#misbehave(this.#fault.kind, frame);
-    } else this.voice.say(frame);
+    const kind = this.#fault.takeWith(frame);
+    if (kind === null) this.voice.say(frame);
+    else this.#misbehave(kind, frame);
   }
 
   /** The fault's time has come; `frame` is what a good child would say now. */
@@ -308,20 +290,20 @@ export class FaultyChild implements ChildPort {
   #start(): void {
     const { clock } = this.#world;
     const bornAtMs = clock.now();
-    if (this.#fault?.kind === "spawn-fails") {
+    const { kind, atMs } = this.#fault;
+    if (kind === "spawn-fails") {
       this.blame = "spawn-fails";
       this.#world.happened("spawn-fails");
       this.#state = "dead";
       clock.at(bornAtMs, () => this.#end({ kind: "lost", reason: "could not be spawned" }));
       return;
     }
-    const { when, kind } = this.#fault ?? {};
-    if (when !== undefined && "ms" in when)
-      clock.at(bornAtMs + when.ms, () => {
+    if (atMs !== null)
+      clock.at(bornAtMs + atMs, () => {
         if (this.#state === "silent" || this.#state === "dead") return;
         // What needs a frame to be said waits for one.
         if (kind !== undefined && happensByItself.has(kind)) this.#misbehave(kind, null);
-        else this.#due = true;
+        else this.#fault.awaitFrame();
       });
     clock.at(bornAtMs + this.spec.bootMs, () => {
       const version = kind === "wrong-version" ? framesVersion + 1 : framesVersion;
@@ -376,7 +358,7 @@ export class FaultyChild implements ChildPort {
       case "profile":
         throw new Error("nobody asks for a profile here");
       case "stop":
-        if (this.#fault?.kind === "stop-ignored") return this.#world.happened("stop-ignored");
+        if (this.#fault.kind === "stop-ignored") return this.#world.happened("stop-ignored");
         this.#die({ kind: "exited", code: 0 });
         return;
     }
@@ -393,7 +375,7 @@ export class FaultyChild implements ChildPort {
     if (this.#state !== "loading") return;
     const { mode, broken, growsBytes, loadMs } = this.#world.modelOf(model);
     this.#loads += 1;
-    const kind = this.#loads === 1 ? this.#fault?.kind : undefined;
+    const kind = this.#loads === 1 ? this.#fault.kind : undefined;
     if (kind === "never-loaded") {
       this.blame = kind;
       this.#world.happened(kind);

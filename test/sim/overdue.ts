@@ -133,7 +133,7 @@ class Overdue {
   /** One-shot: all of a batch at once, padded; continuous: one item after the other. */
   #dispatch(pipelineId: string, batch: Batch): void {
     const at = Number(pipelineId.slice(1));
-    const items = batch.spans.flatMap(({ itemIds }) => itemIds);
+    const items = batch.segments.flatMap(({ itemIds }) => itemIds);
     const pace = this.#random.pick([0.7, 1, 1, 1.3]);
     let freeAtMs = Math.max(this.#clock.nowMs, this.#freeAtMs[at] ?? 0);
     const isWhole = this.#mode === "one-shot";

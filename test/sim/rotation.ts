@@ -160,7 +160,9 @@ export class RotationWorld {
       // The second of two batches waits in the process until the first one is through.
       const { pipelineId, itemIds } = decision;
       const batches = this.#processes.get(pipelineId)?.batches ?? [];
-      const at = batches.findIndex(({ spans }) => spans[0]?.itemIds.includes(itemIds[0] ?? -1));
+      const at = batches.findIndex(({ segments }) =>
+        segments[0]?.itemIds.includes(itemIds[0] ?? -1),
+      );
       if (at < 0 || (at === 0 && this.#processes.get(pipelineId)?.busy === true)) return;
       batches.splice(at, 1);
       this.#clock.at(this.#clock.nowMs, () =>
@@ -182,7 +184,7 @@ export class RotationWorld {
     const batch = process.batches.find((each) => each.model === name) ?? first;
     process.batches.splice(process.batches.indexOf(batch), 1);
     process.busy = true;
-    const itemIds = batch.spans.flatMap((span) => span.itemIds);
+    const itemIds = batch.segments.flatMap((segment) => segment.itemIds);
     const ms = (this.#models.get(batch.model)?.runMs ?? 1) * itemIds.length;
     this.#workingMs += ms;
     this.#clock.at(this.#clock.nowMs + ms, () => {

@@ -18,7 +18,7 @@ export const schedulerRules = [
   "first come is first served",
   "the seeds' router weighs size and arrival",
   "no free pipeline beside a queue",
-  "spans take a batch apart",
+  "segments take a batch apart",
   "a deadline expires on time",
   "a newcomer surely waits for aged work only",
   "the pipeline hears of a cancel",

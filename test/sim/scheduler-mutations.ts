@@ -132,14 +132,14 @@ export const schedulerMutations: Readonly<Record<string, SchedulerMutation>> = {
       policy: options.policy === "fcfs" ? "millrace" : options.policy,
     }),
   },
-  "mixes the order of a span": {
-    rule: "spans take a batch apart",
+  "mixes the order of a segment": {
+    rule: "segments take a batch apart",
     decision: onDispatch((dispatch) => {
-      const spans = dispatch.batch.spans.map((span) => ({
-        ...span,
-        itemIds: span.itemIds.toReversed(),
+      const segments = dispatch.batch.segments.map((segment) => ({
+        ...segment,
+        itemIds: segment.itemIds.toReversed(),
       }));
-      return [{ ...dispatch, batch: { ...dispatch.batch, spans } }];
+      return [{ ...dispatch, batch: { ...dispatch.batch, segments } }];
     }),
   },
   "forgets to wake": { rule: "a deadline expires on time", decision: without("wake") },

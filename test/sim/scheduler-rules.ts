@@ -152,7 +152,7 @@ export class Checker {
     if (pipeline === undefined)
       return fail("only what is loaded is fed", `${batch.model} on ${pipelineId}`);
     this.hosting.fed(pipelineId, batch.model, batch.class);
-    const items = batch.spans.flatMap(({ itemIds }) =>
+    const items = batch.segments.flatMap(({ itemIds }) =>
       itemIds.map((itemId) => this.#account.item(itemId)),
     );
     this.#checkItems(items, batch, at.nowMs);
@@ -180,13 +180,13 @@ export class Checker {
       if (item.state !== expected)
         fail("a queued item only is dispatched", `item ${item.itemId} is ${item.state}`);
     }
-    for (const { requestId, itemIds } of batch.spans) {
-      const span = itemIds.map((itemId) => this.#account.item(itemId));
-      const isSorted = span.every(
-        (item, at) => at === 0 || (span[at - 1]?.order ?? 0) < item.order,
+    for (const { requestId, itemIds } of batch.segments) {
+      const segment = itemIds.map((itemId) => this.#account.item(itemId));
+      const isSorted = segment.every(
+        (item, at) => at === 0 || (segment[at - 1]?.order ?? 0) < item.order,
       );
-      if (!isSorted || span.some(({ request }) => request.requestId !== requestId))
-        fail("spans take a batch apart", `span of request ${requestId}`);
+      if (!isSorted || segment.some(({ request }) => request.requestId !== requestId))
+        fail("segments take a batch apart", `segment of request ${requestId}`);
     }
     if (new Set(items.map(({ batchKey }) => batchKey)).size !== 1)
       fail("a batch has one key", `batch ${batch.batchId}`);
@@ -195,7 +195,7 @@ export class Checker {
     const sums = [sum(items, "rows"), sum(items, "units"), padded];
     const said = [batch.rows, batch.units, batch.paddedUnits];
     if (sums.some((each, at) => Math.abs(each - (said[at] ?? 0)) > 1e-9 * each))
-      fail("spans take a batch apart", `batch says ${said.join()}, holds ${sums.join()}`);
+      fail("segments take a batch apart", `batch says ${said.join()}, holds ${sums.join()}`);
   }
 
   #checkExclusive(pipeline: Pipeline, items: readonly Item[]): void {

@@ -27,7 +27,7 @@ export const request: readonly SourceMutation[] = [
   {
     name: "never ends",
     file: "submit/local/open-request.js",
-    find: "return;\n        }\n        if (this.#openInputs === 0)\n            this.#resolve();",
+    find: "return;\n        }\n        if (this.#openInputs === 0)\n            this.#done.resolve();",
     replace: "return;\n        }",
     rule: "every caller is answered",
   },

@@ -266,9 +266,9 @@ export const pipeline: readonly SourceMutation[] = [
   {
     name: "starts again before the old process is gone",
     file: "worker/pipeline.js",
-    find: "life.child.kill();\n        this.#settle(life, { kind: cause.kind, reason, loading }, wasUp);",
+    find: "life.child.kill();\n        this.#settle(life, { kind, reason, loading }, wasUp);",
     replace:
-      "life.child.kill();\n        this.#settle(life, { kind: cause.kind, reason, loading }, wasUp);\n        this.#after(0, () => this.start());",
+      "life.child.kill();\n        this.#settle(life, { kind, reason, loading }, wasUp);\n        this.#after(0, () => this.start());",
     rule: "one process of a pipeline at a time",
     focus: { fault: "ends-unkillable" },
   },
@@ -291,16 +291,16 @@ export const pipeline: readonly SourceMutation[] = [
   {
     name: "waits for a start for ever",
     file: "worker/pipeline.js",
-    find: 'this.#lose({ kind: "hang", reason: `no hello within ${startTimeoutMs} ms of its start` })',
-    replace: "undefined",
+    find: 'this.#after(startTimeoutMs, () => this.#lose({\n            kind: "start-timeout",',
+    replace: '(() => ({\n            kind: "start-timeout",',
     rule: "a lost pipeline comes back",
     focus: { fault: "hang-still", atHello: true },
   },
   {
     name: "waits for a load for ever",
     file: "worker/pipeline.js",
-    find: 'this.#lose({ kind: "hang", reason: `${model} was not loaded within ${startTimeoutMs} ms` })',
-    replace: "undefined",
+    find: 'this.#lose({\n            kind: "load-timeout",',
+    replace: '({\n            kind: "load-timeout",',
     rule: "every caller is answered",
     focus: { fault: "never-loaded" },
   },

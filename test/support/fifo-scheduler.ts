@@ -153,7 +153,7 @@ export class FifoScheduler implements SchedulerPort {
         givesWay: false,
         reason: exclusive ? "exclusive" : "pipeline-free",
         exclusive,
-        spans: [{ requestId, itemIds }],
+        segments: [{ requestId, itemIds }],
         rows: itemIds.length,
         units: 0,
         paddedUnits: 0,

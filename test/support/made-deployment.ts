@@ -140,7 +140,8 @@ function pipelineAt(each: number, { at, models, nameOf }: Moment): PipelineStatu
     ...pattern,
     pipelineId: nameOf("pipeline", each),
     state: isDown ? "backing-off" : "ready",
-    reason: isDown ? "killed by SIGKILL, as by the kernel where memory is short" : null,
+    reason: isDown ? "killed by the kernel, which was out of memory" : null,
+    code: isDown ? "memory" : null,
     restarts: isDown ? 2 : 0,
     memoryBytes: 700_000_000,
     doing:

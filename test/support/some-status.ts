@@ -14,6 +14,8 @@ export function someStatus(): StatusResponse {
         kind: "shared",
         state: "ready",
         reason: null,
+        code: null,
+        lastEnd: { code: "crash", reason: "exited with code 1" },
         pid: 1,
         inStateMs: 1,
         restarts: 2,

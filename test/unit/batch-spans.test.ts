@@ -15,7 +15,7 @@ function batchOf(batchId: number, ...requests: readonly (readonly number[])[]): 
     givesWay: false,
     reason: "full",
     exclusive: false,
-    spans: requests.map((itemIds, at) => ({ requestId: at + 1, itemIds })),
+    segments: requests.map((itemIds, at) => ({ requestId: at + 1, itemIds })),
     rows: 1,
     units: 5,
     paddedUnits: 6,

@@ -116,6 +116,25 @@ test("init writes the file, once, and --force again", async () => {
   assert.equal(run("--force").status, 0);
 });
 
+test("defect: init where nothing can be written tried for ever, or named a file that was not there", async () => {
+  await using dir = await TempDir.make();
+  const file = join(dir.path, "file");
+  await writeFile(file, "");
+  const places = [
+    [file, /: a file stands where a folder should be \(E\w+\)\n/],
+    [join(file, "below"), /: a file stands where a folder should be \(E\w+\)\n/],
+    ...(process.platform === "linux"
+      ? ([["/proc/none/below", /: nothing can be made there \(ENOENT\)\n/]] as const)
+      : []),
+  ] as const;
+  for (const [place, said] of places) {
+    const args = [millrace, "init", place];
+    const ended = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 30_000 });
+    assert.match(ended.stderr, said);
+    assert.equal(ended.status, 2);
+  }
+});
+
 test("JSON with comments: what stands in a text is text, and every place stays", () => {
   const text = '{ // a\n"k": "// no /* no */, }", /* b\n */ "l": [1, 2,], }';
   const plain = plainJson(text);

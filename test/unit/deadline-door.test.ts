@@ -104,7 +104,7 @@ function busy(
   const step = (event: Parameters<Scheduler["step"]>[0]): void => {
     for (const decision of scheduler.step(event, nowMs))
       if (decision.type === "dispatch")
-        sent.push(...decision.batch.spans.flatMap(({ itemIds }) => itemIds));
+        sent.push(...decision.batch.segments.flatMap(({ itemIds }) => itemIds));
   };
   for (let requestId = 0; requestId < count; requestId += 1) {
     const item = { itemId: requestId, units: 10, width: 10, rows: 1, bytes: 1, batchKey: "" };

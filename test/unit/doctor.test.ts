@@ -153,6 +153,29 @@ test("attack: a clock that is set while it looks changes nothing", () => {
   }
 });
 
+test("defect: what to do about processes that end was guessed from the words of the reason", () => {
+  const changeOf = (end: object): string => {
+    const window = structuredClone(windowOf("a process that is killed again and again"));
+    for (const pipeline of window.after.status.pipelines) Object.assign(pipeline, end);
+    return diagnose(window).find(({ code }) => code === "pipeline-restarts")?.change ?? "";
+  };
+  // Its words name memory and a long run, and it is neither.
+  const reason = "exited with code 3: memory_map.so: too long a name";
+  const ended = (code: string) => ({ state: "ready", reason: null, lastEnd: { code, reason } });
+  assert.match(changeOf(ended("crash")), /^Mend what the reason names;/);
+  assert.match(changeOf(ended("outside")), /^See who kills them:/);
+  assert.match(changeOf(ended("memory")), /^Fewer --pipelines /);
+  assert.match(changeOf(ended("hang")), /--run-ms-max/);
+  assert.match(changeOf(ended("start-timeout")), /--start-timeout-ms/);
+  assert.match(
+    changeOf({ state: "backing-off", reason, code: "load-timeout" }),
+    /--start-timeout-/,
+  );
+  assert.match(changeOf(ended("of a newer server")), /^Mend what the reason names;/);
+  const older = { state: "backing-off", reason, code: undefined, lastEnd: undefined };
+  assert.match(changeOf(older), /^Mend what the reason names;/);
+});
+
 test("attack: names that a caller chose tell a terminal nothing but text", () => {
   const window = structuredClone(windowOf("one tenant has the queue"));
   const tenants = window.after.status.tenants ?? [];

@@ -110,17 +110,26 @@ test("a drain ends with the last item, or with its time", async () => {
 
 test("a start without a word, and a load without an end, are ended in time", () => {
   const begun = { type: "loading", model: "m" } as const;
-  for (const [says, atMs, reason, loading] of [
-    [[], 24 * hourMs, /no hello/, undefined],
+  for (const [says, atMs, reason, code, loading] of [
+    [[], 24 * hourMs, /no hello/, "start-timeout", undefined],
     // Who does not even begin hangs as with any other work, and it is not the model's fault.
-    [[hello], 60_500, /silent/, null],
-    [[hello, begun], 24 * hourMs, /while it loaded m/, { model: "m", isFault: true }],
+    [[hello], 60_500, /silent/, "hang", null],
+    [
+      [hello, begun],
+      24 * hourMs,
+      /while it loaded m/,
+      "load-timeout",
+      { model: "m", isFault: true },
+    ],
   ] as const) {
     const made = new MadePool({ startTimeoutMs: 24 * hourMs });
     made.child.say(...says);
     made.passUntil(() => made.child.killed);
     assert.equal(made.clock.nowMs, atMs);
-    assert.match(made.pool.snapshot()[0]?.reason ?? "", reason);
+    const [seen] = made.pool.snapshot();
+    assert.match(seen?.reason ?? "", reason);
+    assert.equal(seen?.code, code);
+    assert.deepEqual(seen?.lastEnd, { code, reason: seen?.reason });
     const down = made.events.find((event) => event.type === "down");
     assert.deepEqual(down?.type === "down" ? down.loading : undefined, loading);
   }

@@ -67,7 +67,7 @@ class Bench {
   settle(decisions: readonly Decision[]): readonly Decision[] {
     return decisions.flatMap((each) =>
       each.type === "dispatch"
-        ? each.batch.spans.flatMap(({ itemIds }) =>
+        ? each.batch.segments.flatMap(({ itemIds }) =>
             itemIds.flatMap((itemId) =>
               this.step({ type: "settled", pipelineId: each.pipelineId, itemId }),
             ),

@@ -40,7 +40,7 @@ class Crowd {
     this.looksMost = Math.max(this.looksMost, this.looks);
     for (const decision of decisions)
       if (decision.type === "dispatch")
-        for (const itemId of decision.batch.spans.flatMap(({ itemIds }) => itemIds))
+        for (const itemId of decision.batch.segments.flatMap(({ itemIds }) => itemIds))
           this.held.push({ pipelineId: decision.pipelineId, itemId });
     return decisions;
   }

@@ -74,7 +74,7 @@ function translated(tokens: number): Cost {
 }
 
 function itemIds(batch: Batch | undefined): number[] {
-  return batch?.spans.flatMap((span) => [...span.itemIds]) ?? [];
+  return batch?.segments.flatMap((segment) => [...segment.itemIds]) ?? [];
 }
 
 function batches(decisions: readonly Decision[]): Batch[] {
@@ -192,14 +192,14 @@ test("one-shot: waiting bulk is recalled for realtime, which then takes its plac
   assert.equal(queues.find((queue) => queue.class === "bulk")?.items, 12);
 });
 
-test("bulk: neighbours in length are packed, and spans take them apart", () => {
+test("bulk: neighbours in length are packed, and segments take them apart", () => {
   const bench = new Bench();
   bench.up("p", { mode: "one-shot", rowsMax: 4 });
   const blockers = [0, 1].map((at) => first(bench.request(10 + at, { tokens: [400] })));
   for (const [at, tokens] of [[100, 8, 99], [9, 101], [100]].entries())
     bench.request(1 + at, { class: "bulk", tokens });
   const batch = first(blockers.flatMap((blocker) => bench.settle("p", blocker)));
-  assert.deepEqual(batch.spans, [
+  assert.deepEqual(batch.segments, [
     { requestId: 1, itemIds: [1_002, 1_000] },
     { requestId: 2, itemIds: [2_001] },
     { requestId: 3, itemIds: [3_000] },
@@ -264,7 +264,7 @@ test("tenants share a pipeline fairly, however much one of them queued before", 
   const served: string[] = [];
   for (let turn = 0; turn < 12; turn += 1) {
     running = first(bench.settle("p", running));
-    served.push(running.spans[0]?.requestId === 1 ? "robot" : "person");
+    served.push(running.segments[0]?.requestId === 1 ? "robot" : "person");
   }
   assert.equal(served.filter((tenant) => tenant === "person").length, 6, served.join(" "));
   assert.equal(served.slice(0, 6).filter((tenant) => tenant === "person").length, 3);
@@ -337,7 +337,7 @@ test("innocent items go back to their old place", () => {
   const innocent = [7, 0, 3, 5, 1, 6, 2, 4].map((at) => 1_000 + at);
   bench.step({ type: "returned", pipelineId: "p", innocent, groups: [] });
   const batch = first(bench.up("q", { rowsMax: 4 }));
-  assert.deepEqual(batch.spans, [{ requestId: 1, itemIds: [1_004, 1_005, 1_006, 1_007] }]);
+  assert.deepEqual(batch.segments, [{ requestId: 1, itemIds: [1_004, 1_005, 1_006, 1_007] }]);
 });
 
 test("work without a pipeline of its kind goes to any, and without any pipeline it waits", () => {
@@ -435,7 +435,7 @@ test("the seeds' router lets a few pass many that came a little before them, and
   bench.request(3, { tokens: [5, 5] });
   const last = first(bench.settle("p", next));
   assert.deepEqual(
-    last.spans.map(({ requestId }) => requestId),
+    last.segments.map(({ requestId }) => requestId),
     [1],
   );
 });

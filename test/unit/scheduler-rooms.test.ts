@@ -64,7 +64,7 @@ class OnePipeline {
     const decisions: readonly Decision[] = this.#scheduler.step(event, this.#nowMs);
     for (const each of decisions) {
       if (each.type !== "dispatch") continue;
-      this.#held.push(...each.batch.spans.flatMap(({ itemIds }) => itemIds));
+      this.#held.push(...each.batch.segments.flatMap(({ itemIds }) => itemIds));
     }
   }
 }

@@ -20,6 +20,25 @@ export type PipelineState =
   | "stopping"
   | "stopped";
 
+/**
+ * Why a process of a pipeline ended, or was ended.
+ *
+ * `crash`: of itself, by an exit or a fault of its own. `hang`: its run took too long, or used no processor time any more.
+ * `protocol`: it sent what is no message. `memory`: the kernel killed it for want of memory. `outside`: somebody else killed or
+ * stopped it. `start-timeout`: it did not come up in time. `load-timeout`: a model did not.
+ */
+export const pipelineFaults = [
+  "crash",
+  "hang",
+  "protocol",
+  "memory",
+  "outside",
+  "start-timeout",
+  "load-timeout",
+] as const;
+
+export type PipelineFault = (typeof pipelineFaults)[number];
+
 /** A model in a process. */
 export interface PipelineModel {
   readonly model: string;
@@ -50,8 +69,12 @@ export interface PipelineStatus {
   readonly pipelineId: string;
   readonly kind: PipelineKind;
   readonly state: PipelineState;
-  /** Why it is not ready, or why it last ended; null where there is nothing to say. */
+  /** Why it is not ready; null where there is nothing to say. */
   readonly reason: string | null;
+  /** The same for programs; of a `suspect` one, what it is suspected of. Absent in what older servers say. */
+  readonly code?: PipelineFault | null;
+  /** How its last process ended, also when the next one is ready; null: none has. Absent in what older servers say. */
+  readonly lastEnd?: { readonly code: PipelineFault; readonly reason: string } | null;
   readonly pid: number | null;
   readonly inStateMs: number;
   /** Processes that this pipeline has had beyond the first. */
@@ -325,6 +348,8 @@ export interface ReadyResponse {
     readonly pipelineId: string;
     readonly state: PipelineState;
     readonly reason: string | null;
+    /** See `PipelineStatus`. Absent in what older servers say. */
+    readonly code?: PipelineFault | null;
   }[];
   /** Says nothing of `ready`: a server without its jobs serves all else. Absent in what older servers say. */
   readonly jobs?: JobStoreReadiness;

@@ -1,7 +1,7 @@
 /** A file that grows at its end, in large pieces. */
 import { type FileHandle, open } from "node:fs/promises";
 import { MillraceError } from "millrace-client";
-import { reasonOf } from "../../work/thrown.js";
+import { writeProblem } from "../../work/write-problem.js";
 
 const bufferBytesMax = 1024 * 1024;
 /** Results that come slowly are seen all the same. */
@@ -77,6 +77,6 @@ export class BufferedFile implements AsyncDisposable {
 
 /** The disk is full, or something is not allowed. */
 export function unwritable(path: string, cause: unknown): MillraceError {
-  const message = `cannot write ${path} (${reasonOf(cause)})`;
+  const message = `cannot write ${path}: ${writeProblem(cause)}`;
   return new MillraceError("output_failed", message, { cause });
 }

@@ -7,6 +7,7 @@ import {
   MillraceError,
 } from "millrace-client";
 import { exitCodes } from "../exit-codes.js";
+import { tell } from "../print.js";
 import type { BulkOutput, BulkSource } from "./entry.js";
 import { type BulkFlags, fieldsOf, unusable } from "./flags.js";
 import { InputPrefix, readPrefix } from "./input-prefix.js";
@@ -170,7 +171,7 @@ export async function runToRows<Value, Result extends object>(
   } catch (error) {
     await output.flush();
     const done = `${output.rows} are done; the same command goes on behind them`;
-    process.stderr.write(`${context.flags.out ?? ""}: ${done}\n`);
+    tell(`${context.flags.out ?? ""}: ${done}\n`);
     throw error;
   }
 }
@@ -194,7 +195,6 @@ async function runTo<Value, Result extends object>(
   const sums = await runBulk({ source, each, output, bar }, signal);
   const elapsedMs = performance.now() - startedMs;
   const facts = { ...sums, elapsedMs, unit, kept, skipped: skipped() };
-  if (isSummed || flags.jsonSummary === true)
-    process.stderr.write(summaryText(facts, flags.jsonSummary === true));
+  if (isSummed || flags.jsonSummary === true) tell(summaryText(facts, flags.jsonSummary === true));
   return sums.failed > 0 ? exitCodes.itemsFailed : exitCodes.ok;
 }

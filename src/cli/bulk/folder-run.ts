@@ -1,6 +1,7 @@
 /** A command over the pictures of a folder: begun, or gone on with where a former run stopped. */
 import { realpath, stat } from "node:fs/promises";
 import { MillraceError } from "millrace-client";
+import { tell } from "../print.js";
 import type { BulkSource } from "./entry.js";
 import {
   type BulkWork,
@@ -89,15 +90,15 @@ async function* told(
   differences: Differences,
 ): AsyncGenerator<string> {
   let isTold = false;
-  const tell = (): void => {
-    if (!isTold) process.stderr.write(differenceText(differences));
+  const tellOnce = (): void => {
+    if (!isTold) tell(differenceText(differences));
     isTold = true;
   };
   for await (const name of names) {
-    tell();
+    tellOnce();
     yield name;
   }
-  tell();
+  tellOnce();
 }
 
 function differenceText({ appeared, firstAppeared, vanished }: Differences): string {

@@ -1,5 +1,6 @@
 /** A bar on standard error, for a person at a terminal. */
 import { SingleBar } from "cli-progress";
+import { draw, tell } from "../print.js";
 import type { BulkFlags } from "./flags.js";
 
 export interface ProgressOptions {
@@ -52,7 +53,8 @@ export class ProgressBar {
 
   /** A line of its own, above the bar. */
   say(text: string): void {
-    process.stderr.write(this.#bar === null ? text : `\r\u001b[K${text}`);
+    if (this.#bar !== null) draw("\r\u001b[K");
+    tell(text);
   }
 
   stop(): void {

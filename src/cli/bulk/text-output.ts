@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { access, constants, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { move } from "../../platform/move.js";
+import { printResult } from "../print.js";
 import { BufferedFile } from "./buffered-file.js";
 import { unusable } from "./flags.js";
 
@@ -49,7 +50,7 @@ class StandardOutput implements TextOutput {
   }
 
   async write(text: string): Promise<void> {
-    if (process.stdout.write(text)) return;
+    if (printResult(text)) return;
     // A reader that has left aborts the signal: see remote.ts.
     await once(process.stdout, "drain", { signal: this.#signal });
   }

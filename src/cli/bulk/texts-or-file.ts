@@ -2,6 +2,7 @@
 import { stat } from "node:fs/promises";
 import { MillraceError } from "millrace-client";
 import { AdvisedError } from "../advised-error.js";
+import { tell } from "../print.js";
 import type { BulkFlags } from "./flags.js";
 
 export interface TextFlags {
@@ -32,7 +33,7 @@ export async function textsOrFile(
   }
   // Who meant a file sees what became of it.
   if (quiet !== true && jsonSummary !== true && !/\s/.test(argument))
-    process.stderr.write(`millrace: there is no file ${argument}: it is taken as a text\n`);
+    tell(`millrace: there is no file ${argument}: it is taken as a text\n`);
   return { texts: [argument] };
 }
 

@@ -10,6 +10,7 @@ import { headerNames, Millrace, MillraceError } from "millrace-client";
 import { Deadline } from "../../work/deadline.js";
 import { hasCode } from "../../work/thrown.js";
 import { AdvisedError } from "../advised-error.js";
+import { tell } from "../print.js";
 import { keyOf } from "../remote.js";
 import { namedUrl, usualUrl } from "../server-url.js";
 import type { BulkFlags } from "./flags.js";
@@ -52,13 +53,13 @@ export async function openWorkplace(
   if (isLocal) return await openHere(flags, work, { why: "", signal });
   const named = namedUrl();
   if (named !== null) {
-    tell(flags, `the server at ${named} does it (MILLRACE_URL)`);
+    tellWho(flags, `the server at ${named} does it (MILLRACE_URL)`);
     return clientOf(named, flags);
   }
   const usual = usualUrl();
   const found = await probe(usual, signal);
   if (found === "server") {
-    tell(flags, `the server at ${usual} does it`);
+    tellWho(flags, `the server at ${usual} does it`);
     return clientOf(usual, flags);
   }
   const whys = {
@@ -130,13 +131,13 @@ async function openHere(
   const wanted = { ...work, ...(model !== undefined && { model }) };
   const given = flags.models === undefined ? {} : { models: flags.models };
   const { options, told } = await localOptions(wanted, given);
-  tell(flags, `${why}this process does it, with ${told}`);
+  tellWho(flags, `${why}this process does it, with ${told}`);
   const { open } = await import("../../open.js");
   return await open({ ...options, sharing: false, expect: expectOf(flags), signal });
 }
 
 /** One line, never where results go. Whoever reads a summary as JSON reads nothing else there. */
-function tell({ quiet, jsonSummary }: BulkFlags, text: string): void {
+function tellWho({ quiet, jsonSummary }: BulkFlags, text: string): void {
   if (quiet === true || jsonSummary === true) return;
-  process.stderr.write(`millrace: ${text}\n`);
+  tell(`millrace: ${text}\n`);
 }

@@ -1,5 +1,6 @@
 /** How long it still looks: one line on a terminal, which goes when there is something to say. */
 import { ms } from "../../doctor/words.js";
+import { draw } from "../print.js";
 
 export interface LookingLineOptions {
   readonly progress: boolean;
@@ -19,10 +20,10 @@ export class LookingLine implements Disposable {
   at(seenMs: number): void {
     if (!this.#isShown) return;
     const left = ms(Math.max(0, Math.round((this.#forMs - seenMs) / 1_000) * 1_000));
-    process.stderr.write(`\r\u001b[Klooking, ${left} left; Ctrl-C tells what was seen so far`);
+    draw(`\r\u001b[Klooking, ${left} left; Ctrl-C tells what was seen so far`);
   }
 
   [Symbol.dispose](): void {
-    if (this.#isShown) process.stderr.write("\r\u001b[K");
+    if (this.#isShown) draw("\r\u001b[K");
   }
 }

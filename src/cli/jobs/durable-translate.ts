@@ -12,6 +12,7 @@ import { ProgressBar } from "../bulk/progress-bar.js";
 import { summaryText } from "../bulk/summary.js";
 import { assertWritable } from "../bulk/text-output.js";
 import { openServerOnly } from "../bulk/workplace.js";
+import { tell } from "../print.js";
 import { jobInputs } from "./inputs.js";
 import { jobNow } from "./job-now.js";
 import { fetchResults } from "./results-file.js";
@@ -51,7 +52,7 @@ export async function translateDurably(flags: DurableFlags, signal: AbortSignal)
   const { id, lines } = job;
   if (!hasJobEnded(job)) {
     const whose = known === null ? "" : " of the run before";
-    process.stderr.write(`job ${id}${whose}; Ctrl-C leaves it running\n`);
+    tell(`job ${id}${whose}; Ctrl-C leaves it running\n`);
   }
   const { kept, rows, failed } = await fetchResults(client, id, {
     out,
@@ -68,13 +69,13 @@ export async function translateDurably(flags: DurableFlags, signal: AbortSignal)
     },
   });
   const ended = await jobNow(client, id, signal);
-  process.stderr.write(jobErrors(ended));
+  tell(jobErrors(ended));
   const elapsedMs = performance.now() - startedMs;
   const counts = { total: rows - kept, failed, requests: 1, pipelines: {} };
   const facts = { ...counts, elapsedMs, unit: "sentence", kept, skipped: null };
-  process.stderr.write(summaryText(facts, flags.jsonSummary === true));
+  tell(summaryText(facts, flags.jsonSummary === true));
   if (rows < lines) {
-    process.stderr.write(`job ${id} ended as ${ended.state}; --restart makes another one\n`);
+    tell(`job ${id} ended as ${ended.state}; --restart makes another one\n`);
   }
   return exitOfJob(ended);
 }

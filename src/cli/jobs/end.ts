@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client/wire";
 import { type ExitCode, exitCodes, exitCodesOfErrors } from "../exit-codes.js";
+import { print, printText, tell } from "../print.js";
 import { errorText } from "../program.js";
 import { runRemote } from "../remote.js";
 import { addJobFlags, type JobFlags, jobsClient } from "./flags.js";
@@ -19,7 +20,7 @@ export function registerCancel(jobs: Command): void {
       await using client = jobsClient(flags);
       return await ofEach(ids, async (id) => {
         const job = await client.jobs.cancel(id, { signal });
-        process.stdout.write(flags.json === true ? `${JSON.stringify(job)}\n` : jobLine(job));
+        print(flags, job, jobLine);
       });
     }),
   );
@@ -47,7 +48,7 @@ export function registerRemove(jobs: Command): void {
         if (!hasJobEnded(job)) await jobs.wait(id, { signal });
         const outcome = await jobs.remove(id, { signal });
         const said = flags.json === true ? JSON.stringify({ id, outcome }) : `${id}  ${outcome}`;
-        process.stdout.write(`${said}\n`);
+        printText(`${said}\n`);
       });
     }),
   );
@@ -68,7 +69,7 @@ async function ofEach(
         error.code !== "cancelled" &&
         exitCodesOfErrors[error.code] === undefined;
       if (!isOfOne) throw error;
-      process.stderr.write(errorText({ code: error.code, message: `${id}: ${error.message}` }));
+      tell(errorText({ code: error.code, message: `${id}: ${error.message}` }));
       worst = exitCodes.failed;
     }
   }

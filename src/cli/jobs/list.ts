@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { wholeNumber } from "../bulk/flags.js";
 import { exitCodes } from "../exit-codes.js";
+import { print } from "../print.js";
 import { runRemote } from "../remote.js";
 import { addJobFlags, type JobFlags, jobsClient } from "./flags.js";
 import { jobLine } from "./view.js";
@@ -38,7 +39,7 @@ async function list(flags: Flags, signal: AbortSignal): Promise<number> {
   for (let after: string | null = null; left > 0; ) {
     const page = await client.jobs.list({ limit: Math.min(left, pageMax), after, signal });
     for (const job of page.jobs) {
-      process.stdout.write(flags.json === true ? `${JSON.stringify(job)}\n` : jobLine(job));
+      print(flags, job, jobLine);
     }
     left -= page.jobs.length;
     if (page.next === null) break;

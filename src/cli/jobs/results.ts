@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import type { Command } from "commander";
 import { ProgressBar } from "../bulk/progress-bar.js";
+import { printJson, tell } from "../print.js";
 import { runRemote } from "../remote.js";
 import { addJobFlags, type JobFlags, jobsClient } from "./flags.js";
 import { jobNow } from "./job-now.js";
@@ -46,7 +47,7 @@ async function fetchAll(id: string, flags: Flags, signal: AbortSignal): Promise<
   const before = await jobNow(client, id, signal);
   if (out === undefined) {
     for await (const result of client.jobs.results(id, { wait, signal })) {
-      if (process.stdout.write(`${JSON.stringify(result)}\n`)) continue;
+      if (printJson(result)) continue;
       await once(process.stdout, "drain", { signal });
     }
   } else {
@@ -61,6 +62,6 @@ async function fetchAll(id: string, flags: Flags, signal: AbortSignal): Promise<
     await fetchResults(client, id, { out, format, identity, restart, wait, signal, barOf });
   }
   const job = await jobNow(client, id, signal);
-  process.stderr.write(jobErrors(job));
+  tell(jobErrors(job));
   return exitOfJob(job);
 }

@@ -1,5 +1,6 @@
 /** `millrace jobs status`: how far one is, once. */
 import type { Command } from "commander";
+import { print, tell } from "../print.js";
 import { runRemote } from "../remote.js";
 import { addJobFlags, type JobFlags, jobsClient } from "./flags.js";
 import { exitOfJob, jobErrors, jobLine } from "./view.js";
@@ -15,8 +16,8 @@ export function registerJobStatus(jobs: Command): void {
     runRemote(async (signal) => {
       await using client = jobsClient(flags);
       const job = await client.jobs.get(id, { signal });
-      process.stdout.write(flags.json === true ? `${JSON.stringify(job)}\n` : jobLine(job));
-      process.stderr.write(jobErrors(job));
+      print(flags, job, jobLine);
+      tell(jobErrors(job));
       return exitOfJob(job);
     }),
   );

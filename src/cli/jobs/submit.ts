@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { type JobSubmitOptions, MillraceError } from "millrace-client";
 import { wholeNumber } from "../bulk/flags.js";
 import { exitCodes } from "../exit-codes.js";
+import { printJson, printText } from "../print.js";
 import { runRemote } from "../remote.js";
 import { addJobFlags, type JobFlags, jobsClient } from "./flags.js";
 import { jobInputs } from "./inputs.js";
@@ -66,8 +67,8 @@ async function submit(flags: Flags, signal: AbortSignal): Promise<number> {
   await using client = jobsClient(flags);
   const job = await client.jobs.submit(inputs, { ...optionsOf(flags), signal });
   const isWatched = flags.watch === true;
-  if (flags.json !== true) process.stdout.write(`${job.id}\n`);
-  else if (!isWatched) process.stdout.write(`${JSON.stringify(job)}\n`);
+  if (flags.json !== true) printText(`${job.id}\n`);
+  else if (!isWatched) printJson(job);
   if (!isWatched) return exitCodes.ok;
   return await watchToEnd(client, job.id, { flags, signal });
 }

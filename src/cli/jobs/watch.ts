@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { type JobStatus, type Millrace, MillraceError } from "millrace-client";
 import { ProgressBar } from "../bulk/progress-bar.js";
+import { printJson, printText, tell } from "../print.js";
 import { runRemote } from "../remote.js";
 import { addJobFlags, type JobFlags, jobsClient } from "./flags.js";
 import { exitOfJob, jobErrors, jobLine } from "./view.js";
@@ -53,7 +54,7 @@ export async function watchToEnd(
       bar ??= new ProgressBar(flags, { unit: "lines", before: done });
       bar.total(job.lines);
       bar.at(done);
-      if (flags.json === true) process.stdout.write(`${JSON.stringify(job)}\n`);
+      if (flags.json === true) printJson(job);
       last = job;
     }
   } catch (error) {
@@ -65,8 +66,8 @@ export async function watchToEnd(
     bar?.stop();
   }
   if (last === null) throw new Error("a job without a state");
-  if (flags.json !== true) process.stdout.write(jobLine(last));
-  process.stderr.write(jobErrors(last));
+  if (flags.json !== true) printText(jobLine(last));
+  tell(jobErrors(last));
   return exitOfJob(last);
 }
 
@@ -77,5 +78,5 @@ function isNone(error: unknown): boolean {
 
 /** To whoever leaves, or was left by the server. */
 function sayItGoesOn(id: string): void {
-  process.stderr.write(`The job goes on without us; come back with: millrace jobs watch ${id}\n`);
+  tell(`The job goes on without us; come back with: millrace jobs watch ${id}\n`);
 }

@@ -1,4 +1,5 @@
 /** Models and the processes that run them: what cannot be loaded, what ends, what is loaded again and again. */
+import type { PipelineFault } from "millrace-client/wire";
 import type { Draft, Rule } from "../draft.js";
 import { type Figures, shareOf } from "../figures.js";
 import type { ModelFigures } from "../model-figures.js";
@@ -21,7 +22,7 @@ function pipelineRestarts({ pipelines, windowMs, items }: Figures): readonly Dra
     const why = reason === null ? "" : `: ${oneLine(reason)}`;
     return `${pipelineId} (${state}) was started again ${its === 1 ? "once" : `${its} times`}${why}`;
   });
-  const reasons = new Set(ended.map(({ reason }) => reason));
+  const changes = new Set(ended.map(({ fault }) => changeFor(fault)));
   return [
     {
       code: "pipeline-restarts",
@@ -33,18 +34,30 @@ function pipelineRestarts({ pipelines, windowMs, items }: Figures): readonly Dra
         ...each.slice(0, 4),
         `${restarts} in ${ms(windowMs)}; ${count(items.retried, "item")} had to run again`,
       ],
-      change: changeForReason([...reasons].join(" ")),
+      change: [...changes].join(" "),
       expect: `${count(ended.length, "pipeline")} of ${pipelines.length} at work all the time, and no item that runs twice.`,
     },
   ];
 }
 
-function changeForReason(reason: string): string {
-  if (/SIGKILL|memory/i.test(reason))
-    return "See who kills them: the kernel for want of memory (`dmesg`, the container's limit), or somebody with kill. Fewer --pipelines or less --model-memory-bytes where it is memory.";
-  if (/hung|silent|stuck|long/i.test(reason))
-    return "A run took longer than it may: a larger --run-ms-max, or shorter inputs (--input-characters-max).";
-  return "Mend what the reason names; the log has the last lines that the process wrote. `millrace inspect MODEL` checks a model's files.";
+/** Null, and what a newer server may call a fault: nothing is known but its words. */
+function changeFor(fault: PipelineFault | null): string {
+  switch (fault) {
+    case "memory":
+      return "Fewer --pipelines or less --model-memory-bytes, or a larger limit of memory: `dmesg` and the container's events have the kernel's word.";
+    case "outside":
+      return "See who kills them: the kernel for want of memory (`dmesg`, the container's limit), or somebody with kill. Fewer --pipelines or less --model-memory-bytes where it is memory.";
+    case "hang":
+      return "A run took longer than it may: a larger --run-ms-max, or shorter inputs (--input-characters-max).";
+    case "start-timeout":
+    case "load-timeout":
+      return "A start or a load took longer than it may: a larger --start-timeout-ms, or a faster disk below the models.";
+    case "crash":
+    case "protocol":
+    case null:
+    default:
+      return "Mend what the reason names; the log has the last lines that the process wrote. `millrace inspect MODEL` checks a model's files.";
+  }
 }
 
 function failing({ models }: Figures, state: ModelFigures["state"]): readonly ModelFigures[] {

@@ -3,6 +3,7 @@ import {
   apiLimits,
   jobStoreStates,
   modelStates,
+  pipelineFaults,
   serverStates,
   tensorDatatypes,
   workClasses,
@@ -227,6 +228,8 @@ export const liveSchema: JsonObject = objectSchema({
   deployment: deploymentSchema,
 });
 
+const nullableFault: JsonObject = { enum: [...pipelineFaults, null] };
+
 const jobStoreReadiness = { state: { enum: jobStoreStates }, reason: nullableTextSchema };
 
 export const readySchema: JsonObject = objectSchema({
@@ -236,7 +239,12 @@ export const readySchema: JsonObject = objectSchema({
     objectSchema({ model: textSchema, ready: flagSchema, reason: nullableTextSchema }),
   ),
   notReady: listSchema(
-    objectSchema({ pipelineId: textSchema, state: pipelineState, reason: nullableTextSchema }),
+    objectSchema({
+      pipelineId: textSchema,
+      state: pipelineState,
+      reason: nullableTextSchema,
+      code: nullableFault,
+    }),
   ),
   jobs: described(
     objectSchema(jobStoreReadiness),
@@ -258,6 +266,10 @@ const pipelineSchema = objectSchema({
   kind: { enum: ["realtime", "bulk", "shared"] },
   state: pipelineState,
   reason: nullableTextSchema,
+  code: nullableFault,
+  lastEnd: {
+    anyOf: [{ type: "null" }, objectSchema({ code: { enum: pipelineFaults }, reason: textSchema })],
+  },
   pid: { type: ["integer", "null"] },
   inStateMs: numberSchema,
   restarts: countSchema,

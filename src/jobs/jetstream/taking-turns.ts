@@ -1,3 +1,5 @@
+import { withResolvers } from "../../work/with-resolvers.js";
+
 /** One after the other, in the order in which they came. */
 export class TakingTurns {
   #last: Promise<void> = Promise.resolve();
@@ -5,10 +7,8 @@ export class TakingTurns {
   /** Gives what ends the turn. @throws the signal's reason: then it was nobody's turn */
   async mine(signal: AbortSignal): Promise<() => void> {
     const before = this.#last;
-    let leave = (): void => {};
-    this.#last = new Promise((resolve) => {
-      leave = resolve;
-    });
+    const { promise, resolve: leave } = withResolvers();
+    this.#last = promise;
     let onAbort = (): void => {};
     const aborted = new Promise<never>((_, reject) => {
       onAbort = () => reject(signal.reason);

@@ -6,10 +6,10 @@
  *
  * What comes while a transaction is being synced is the next one, together: many commits share a sync.
  */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../../log.js";
+import { makeFolders } from "../../platform/make-folders.js";
 import { messageOf } from "../../work/thrown.js";
 import type { OpenCount } from "../open-tally.js";
 import type {
@@ -47,7 +47,7 @@ const defaultAnswerMsMax = 60_000;
 export async function openLmdbStore(options: LmdbStoreOptions): Promise<JobStore> {
   const { dir, bytesMax, log, answerMsMax = defaultAnswerMsMax } = options;
   // What callers send lies there in the clear: it is nobody else's on this machine.
-  await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+  await makeFolders(dir, { mode: 0o700 }).catch((error: unknown) => {
     throw new MillraceError("data_invalid", `${dir} cannot be used: ${messageOf(error)}`);
   });
   const lock = await FolderLock.take(dir);

@@ -8,6 +8,7 @@ import type { Metrics } from "../../metrics/metrics.js";
 import type { Tracer } from "../../tracing/tracer.js";
 import { anyCaller } from "../../work/caller.js";
 import { traceparentOf } from "../../work/trace-context.js";
+import { withResolvers } from "../../work/with-resolvers.js";
 import type { Identification } from "../identification.js";
 import { queryOf } from "../query-of.js";
 import type { RunningListener } from "../running-listener.js";
@@ -121,18 +122,14 @@ function bodyOf(request: Request, bytesMax: number): MadeBody {
 /** What is made of a reply as it comes, and who leaves before its end. */
 class OpenCall implements ReplyTaker {
   readonly request: Request;
-  readonly response: Promise<Response>;
-  /** Resolves when the reply is read, or nobody will read it. */
-  readonly taken: Promise<void>;
   /** On every reply. */
   headers: Readonly<Record<string, string>> = {};
   /** As it is counted: 499 for who left before there was one. */
   status = 499;
   #span: HttpSpan | null = null;
   readonly #departure = new AbortController();
-  #resolve: (response: Response) => void = () => {};
-  #reject: (reason: unknown) => void = () => {};
-  #over: () => void = () => {};
+  readonly #response = withResolvers<Response>();
+  readonly #taken = withResolvers();
   #isOver = false;
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
   #wake: () => void = () => {};
@@ -140,15 +137,17 @@ class OpenCall implements ReplyTaker {
 
   constructor(request: Request) {
     this.request = request;
-    this.response = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    this.taken = new Promise((resolve) => {
-      this.#over = resolve;
-    });
     if (request.signal.aborted) this.#onAbort();
     else request.signal.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  get response(): Promise<Response> {
+    return this.#response.promise;
+  }
+
+  /** Resolves when the reply is read, or nobody will read it. */
+  get taken(): Promise<void> {
+    return this.#taken.promise;
   }
 
   get departed(): AbortSignal {
@@ -167,7 +166,7 @@ class OpenCall implements ReplyTaker {
     if (this.#isOver) return;
     if (this.status === 499) this.#span?.replies(499);
     this.#departure.abort();
-    this.#reject(reason);
+    this.#response.reject(reason);
     this.#controller?.error(reason);
     this.#finish();
   }
@@ -187,7 +186,7 @@ class OpenCall implements ReplyTaker {
       { highWaterMark: readyBytesMax, size: ({ length }) => length },
     );
     const hasBody = status !== 204 && status !== 304;
-    this.#resolve(
+    this.#response.resolve(
       new Response(hasBody ? body : null, { status, headers: { ...this.headers, ...headers } }),
     );
   }
@@ -214,6 +213,6 @@ class OpenCall implements ReplyTaker {
     this.#isOver = true;
     this.request.signal.removeEventListener("abort", this.#onAbort);
     this.#wake();
-    this.#over();
+    this.#taken.resolve();
   }
 }

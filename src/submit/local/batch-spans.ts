@@ -51,7 +51,7 @@ export class BatchSpans {
     const [first] = requests;
     if (first === undefined) return;
     const atMs = this.#clock.now();
-    const itemIds = batch.spans.flatMap((span) => span.itemIds);
+    const itemIds = batch.segments.flatMap((segment) => segment.itemIds);
     const start = {
       atMs,
       links: [...requests].map(({ context }) => context),
@@ -59,7 +59,7 @@ export class BatchSpans {
         "millrace.batch.id": batch.batchId,
         "millrace.batch.reason": batch.reason,
         "millrace.batch.items": itemIds.length,
-        "millrace.batch.requests": batch.spans.length,
+        "millrace.batch.requests": batch.segments.length,
         "millrace.batch.units": batch.units,
         "millrace.batch.padded_units": batch.paddedUnits,
         "millrace.pipeline": pipelineId,
@@ -67,7 +67,7 @@ export class BatchSpans {
         "millrace.class": batch.class,
       },
     };
-    const isOneRequests = batch.spans.length === 1;
+    const isOneRequests = batch.segments.length === 1;
     const span = isOneRequests ? first.child("batch", start) : first.apart("batch", start);
     for (const request of requests) request.link(span.context);
     const open: OpenBatch = {

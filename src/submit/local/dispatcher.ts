@@ -384,7 +384,7 @@ export class Dispatcher {
     const nowMs = clock.now();
     const items: FrameItem[] = [];
     let traced: Set<TraceSpan> | null = null;
-    for (const itemId of batch.spans.flatMap(({ itemIds }) => itemIds)) {
+    for (const itemId of batch.segments.flatMap(({ itemIds }) => itemIds)) {
       const item = this.#items.find(itemId);
       assert(item !== undefined, `scheduler: item ${itemId} was dispatched after its end`);
       const { class: workClass, queuedAtMs } = item.request.options;

@@ -7,6 +7,7 @@ import type { Clock } from "../../work/clock.js";
 import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PreparedInput } from "../../work/piece.js";
 import type { TraceSpan } from "../../work/trace-span.js";
+import { withResolvers } from "../../work/with-resolvers.js";
 import type { InputOutcome, SubmitOutcome, SubmitSummary } from "../submit.js";
 import { InputAssembly } from "./input-assembly.js";
 import type { RequestSpans } from "./request-spans.js";
@@ -48,7 +49,6 @@ const turnMsMax = 8;
 
 export class OpenRequest {
   readonly options: OpenRequestOptions;
-  readonly done: Promise<void>;
   /** Those that were queued and have items that have not ended, of inputs that failed too. */
   readonly slices: Set<Slice> = new Set();
   readonly #inputs: (InputAssembly | null)[];
@@ -56,20 +56,19 @@ export class OpenRequest {
   #openInputs: number;
   #firstSentAtMs: number | null = null;
   #longestWaitMs = 0;
-  #resolve: () => void = () => {};
-  #reject: (error: unknown) => void = () => {};
+  readonly #done = withResolvers();
 
   constructor(options: OpenRequestOptions) {
     this.options = options;
     this.#openInputs = options.inputs.length;
-    this.done = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
     const { settings, task } = options;
     this.#inputs = options.inputs.map((input) =>
       input.ok ? new InputAssembly({ ...input, settings, task: task.model }) : null,
     );
+  }
+
+  get done(): Promise<void> {
+    return this.#done.promise;
   }
 
   get ended(): boolean {
@@ -93,7 +92,7 @@ export class OpenRequest {
       turnSinceMs = clock.now();
     }
     // A request without inputs has nothing to wait for.
-    if (this.#openInputs === 0) this.#resolve();
+    if (this.#openInputs === 0) this.#done.resolve();
   }
 
   /** One of its items, to a pipeline. The span of what pipelines do for it comes back; null: nobody traces it. */
@@ -139,7 +138,7 @@ export class OpenRequest {
   /** Ends the promise; no outcome follows. A second call does nothing. */
   abandon(error: unknown): void {
     this.#openInputs = 0;
-    this.#reject(error);
+    this.#done.reject(error);
   }
 
   summary(nowMs: number): SubmitSummary {
@@ -185,6 +184,6 @@ export class OpenRequest {
       this.abandon(error);
       return;
     }
-    if (this.#openInputs === 0) this.#resolve();
+    if (this.#openInputs === 0) this.#done.resolve();
   }
 }

@@ -12,6 +12,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { OutcomeMessage } from "../../nats/messages.js";
 import { cutInputs } from "../../tasks/cut-inputs.js";
 import { timerMsMax } from "../../work/clock.js";
+import { withResolvers } from "../../work/with-resolvers.js";
 import { cancelled } from "../cancelled.js";
 import { placed } from "../placed.js";
 import type { SubmitSummary } from "../submit.js";
@@ -44,8 +45,7 @@ export class LargeRequest extends RemoteRequest {
   #refusals = 0;
   #refusal: MillraceError | null = null;
   #isOver = false;
-  #resolve: () => void = () => {};
-  #reject: (error: unknown) => void = () => {};
+  readonly #outcome = withResolvers();
 
   constructor(parts: RemoteRequestParts) {
     super(parts);
@@ -55,10 +55,6 @@ export class LargeRequest extends RemoteRequest {
   async run(): Promise<SubmitSummary> {
     const { signal } = this.parts;
     if (signal.aborted) throw cancelled();
-    const ended = new Promise<void>((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
     const onAbort = (): void => this.#fail(cancelled());
     signal.addEventListener("abort", onAbort, { once: true });
     const looking = setInterval(() => this.#look(), lookMs);
@@ -66,7 +62,7 @@ export class LargeRequest extends RemoteRequest {
     const late = leftMs === null ? undefined : this.#onceLate(leftMs);
     try {
       this.#look();
-      await ended;
+      await this.#outcome.promise;
       return this.summary();
     } finally {
       clearInterval(looking);
@@ -85,7 +81,7 @@ export class LargeRequest extends RemoteRequest {
   /** What ends the request, once. */
   #fail(error: unknown): void {
     this.#isOver = true;
-    this.#reject(error);
+    this.#outcome.reject(error);
   }
 
   #guard(action: () => void): void {
@@ -111,7 +107,7 @@ export class LargeRequest extends RemoteRequest {
 
   #over(): void {
     this.#isOver = true;
-    this.#resolve();
+    this.#outcome.resolve();
   }
 
   #late(): void {
@@ -142,7 +138,7 @@ export class LargeRequest extends RemoteRequest {
       if (isHopeless || this.#refusal !== null) throw this.#refused();
     } else if (isHopeless) {
       this.#isOver = true;
-      this.#endWithoutNodes().then(this.#resolve, this.#reject);
+      this.#endWithoutNodes().then(this.#outcome.resolve, this.#outcome.reject);
     }
   }
 

@@ -13,6 +13,7 @@ import { encodePart } from "../../nats/parts.js";
 import { endFailed } from "../../work/failed-span.js";
 import { carriedTrace } from "../../work/trace-context.js";
 import type { TraceSpan } from "../../work/trace-span.js";
+import { withResolvers } from "../../work/with-resolvers.js";
 import type { RemoteAsks } from "./remote-asks.js";
 
 export type AskEnd =
@@ -41,13 +42,11 @@ export class RemoteAsk {
   readonly node: string;
   readonly number: number;
   readonly conversation: Conversation;
-  readonly ended: Promise<AskEnd>;
   silentBeats = 0;
   hasEnded = false;
   readonly #parts: RemoteAskParts;
   readonly #span: TraceSpan | null;
-  #end: (end: AskEnd) => void = () => {};
-  #fail: (error: unknown) => void = () => {};
+  readonly #ended = withResolvers<AskEnd>();
 
   constructor(parts: RemoteAskParts) {
     const { asks, node, number, request, nodeName } = parts;
@@ -56,10 +55,6 @@ export class RemoteAsk {
     this.#span = request?.child("ask a node", { kind: "client", attributes }) ?? null;
     this.node = node;
     this.number = number;
-    this.ended = new Promise((resolve, reject) => {
-      this.#end = resolve;
-      this.#fail = reject;
-    });
     this.conversation = new Conversation({
       publish: (bytes) => asks.publish(bytes, { node, number }),
       payloadBytesMax: () => asks.payloadBytesMax(),
@@ -67,6 +62,10 @@ export class RemoteAsk {
       onMessage: ({ head, tail }) => this.#take(readAnswer(head, tail)),
       onBroken: (error) => this.#finish({ kind: "lost", reason: String(error) }),
     });
+  }
+
+  get ended(): Promise<AskEnd> {
+    return this.#ended.promise;
   }
 
   send(message: AskMessage): void {
@@ -101,7 +100,7 @@ export class RemoteAsk {
       this.#told(message);
     } catch (error) {
       // The caller's own callback failed: that ends the caller's request, and nothing else.
-      this.#fail(error);
+      this.#ended.reject(error);
       this.leave();
     }
   }
@@ -126,6 +125,6 @@ export class RemoteAsk {
     // It may live, and only a part of what it said be lost.
     if (end.kind === "lost") this.leave();
     this.close();
-    this.#end(end);
+    this.#ended.resolve(end);
   }
 }
