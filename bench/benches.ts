@@ -13,6 +13,11 @@ export const benches: Readonly<Record<string, Benchmark>> = {
       "what the clients' protocols cost, and what a caller gains beside the usual way to serve",
     open: () => import("./clients/clients.js"),
   },
+  costs: {
+    about:
+      "what it costs a busy server that somebody looks on: pages, a recording, profiles, traces",
+    open: () => import("./costs/costs.js"),
+  },
   ctranslate2: {
     about: "how Millrace does beside CTranslate2: sentences a second, memory, outputs",
     open: () => import("./rivals/ctranslate2/ctranslate2.js"),
@@ -29,6 +34,11 @@ export const benches: Readonly<Record<string, Benchmark>> = {
     about:
       "what the engine gains over simpler ways to drive the same graphs, and what the server costs",
     open: () => import("./engine.js"),
+  },
+  "first-use": {
+    about:
+      "how long it takes from nothing to a translation, an own model, a picture read, a diagnosis",
+    open: () => import("./first-use.js"),
   },
   floor: {
     about: "what a step and a chunk take against their matrix products alone",
@@ -71,7 +81,7 @@ export const benches: Readonly<Record<string, Benchmark>> = {
     open: () => import("./harness/finish.js"),
   },
   plan: {
-    about: "how near a plan comes to what really happened, and what it costs to be recorded",
+    about: "how near a plan comes to what really happened",
     open: () => import("./planning/planning.js"),
   },
   policies: {
@@ -82,9 +92,9 @@ export const benches: Readonly<Record<string, Benchmark>> = {
     about: "where the engine's time goes, by operator and by function",
     open: () => import("./engine-floor/profile.js"),
   },
-  "profile-cost": {
-    about: "what a profile of a running server costs it",
-    open: () => import("./profile-cost.js"),
+  "profiler-start": {
+    about: "why a thread stands still when a profile of it begins",
+    open: () => import("./profiler-start.js"),
   },
   pytorch: {
     about: "how Millrace does beside PyTorch: sentences a second, outputs",
@@ -130,9 +140,5 @@ export const benches: Readonly<Record<string, Benchmark>> = {
   tasks: {
     about: "what the tasks beside translation gain from packing, int8 and company",
     open: () => import("./tasks/tasks.js"),
-  },
-  tracing: {
-    about: "what traces cost, at each share of them that is kept",
-    open: () => import("./tracing/tracing.js"),
   },
 };

@@ -100,6 +100,8 @@ async function kill(report: Report, browser: Browser, kills: number): Promise<vo
       await until(() => server.views.status().pipelines.every(({ state }) => state === "ready"));
       const [first] = server.views.status().pipelines;
       if (first === undefined || first.pid === null) throw new Error("there is no pipeline");
+      // A page that still shows the last one as down would show this one before it is killed.
+      await page.waitForSelector(`[data-pipeline="${first.pipelineId}"]:not(.down)`);
       const seen = seenDown(page, first.pipelineId, first.restarts + 1);
       // Somewhere between two looks.
       await delay(250 * round);

@@ -1,6 +1,5 @@
 /**
- * `npm run bench -- plan`: how near `millrace plan` comes to what really happened, under several loads; and what it costs a server that somebody
- * records.
+ * `npm run bench -- plan`: how near `millrace plan` comes to what really happened, under several loads, and of several nodes.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -13,7 +12,7 @@ import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { amountOf, amountsOf, countOf, countsOf, usual } from "../harness/flags.js";
 import { openLoop } from "../harness/open-loop.js";
-import { atLeast, type Report, ratios } from "../harness/report.js";
+import type { Report } from "../harness/report.js";
 import { ServerTree } from "../server-tree.js";
 import { readLines, root, takeLines } from "../serving/lines.js";
 import { makeTimedModels } from "../timed/timed-models.js";
@@ -89,7 +88,6 @@ export async function run(args: readonly string[]): Promise<void> {
     ];
     await waiting(to, 4);
     await predict(report, { loads, rounds, to });
-    await tellCost(report, { rounds, to });
     await tree.kill();
     const nodes = countOf("nodes", values.nodes);
     const rates = amountsOf("node-rates", values["node-rates"]);
@@ -157,17 +155,4 @@ async function predict(
 async function predicted(url: string, send: () => Promise<void>): Promise<Plan> {
   const load = await recordedOf([url], send);
   return plan(load, noQuestion);
-}
-
-async function tellCost(
-  report: Report,
-  { rounds, to }: { readonly rounds: number; readonly to: Target },
-): Promise<void> {
-  const [off, on]: [number[], number[]] = [[], []];
-  for (let round = 0; round < rounds; round += 1) {
-    off.push(await waiting(to, 16));
-    await recordedOf([to.url], async () => void on.push(await waiting(to, 16)));
-  }
-  const target = atLeast(0.99);
-  report.add("sentences/s, 16 callers: recorded / not", ratios(on, off), { target });
 }

@@ -28,7 +28,6 @@ test("the plan benchmark runs to its end at tiny size, and predicts each load", 
     "20/s by chance: p99, predicted / real #",
     "2 callers who wait: p50, predicted / real #",
     "2 callers who wait: p99, predicted / real #",
-    "sentences/s, 16 callers: recorded / not #",
     ...(skipWithoutNats === false ? ofNodes : []),
   ];
   assert.deepEqual(
