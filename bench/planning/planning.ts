@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- plan`: how near `millrace plan` comes to what really happened, under several loads.
+ * `npm run bench -- plan`: how near `millrace plan` comes to what really happened, under several loads, and of several nodes.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -16,8 +16,8 @@ import {
   type CallError,
   type CallEvents,
   type CallTaker,
+  callErrorOf,
   type MadeServerParts,
-  refusalOf,
 } from "./made-server.js";
 import type { RecordedCall } from "./recorded-load.js";
 
@@ -52,7 +52,7 @@ export class MadeEdge implements CallTaker {
       const shiftMs = (load.lengthMs * at) / count;
       const recordedMs = (): number => (parts.recordedMs() + shiftMs) % Math.max(1, load.lengthMs);
       const phaseMs = (secondMs * (at + 1)) / count;
-      return new MadeNode(`n${at}`, phaseMs, { ...parts, recordedMs }, tasks);
+      return new MadeNode({ ...parts, instance: `n${at}`, phaseMs, recordedMs, tasks });
     });
     this.#nodes = new Map(nodes.map((node) => [node.instance, node]));
   }
@@ -68,7 +68,7 @@ export class MadeEdge implements CallTaker {
     try {
       ticket = this.#admission.admit({ items: call.inputs, bytes: call.bytes });
     } catch (error) {
-      return events.onEnd(refusalOf(error), false);
+      return events.onEnd(callErrorOf(error), false);
     }
     ticket.prepared();
     const onEnd: CallEvents["onEnd"] = (error, wasLetIn) => {

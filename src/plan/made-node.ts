@@ -5,27 +5,28 @@ import type { NodeEntry, NodeModel } from "../nats/node-entry.js";
 import type { VirtualClock } from "../simulation/virtual-clock.js";
 import { MadeServer, type MadeServerParts } from "./made-server.js";
 
+export interface MadeNodeParts extends Omit<MadeServerParts, "onResidence"> {
+  readonly instance: string;
+  /** When it first says again what it has: machines are not started at the same moment. */
+  readonly phaseMs: number;
+  /** By model. */
+  readonly tasks: ReadonlyMap<string, readonly string[]>;
+}
+
 export class MadeNode {
   readonly instance: string;
   readonly server: MadeServer;
   /** As the edge knows it. */
   readonly heard: HeardNode;
-  readonly #parts: MadeServerParts;
-  readonly #tasks: ReadonlyMap<string, readonly string[]>;
+  readonly #parts: MadeNodeParts;
   #isToldSoon = false;
 
-  /** `phaseMs`: when it first says so again; machines are not started at the same moment. */
-  constructor(
-    instance: string,
-    phaseMs: number,
-    parts: Omit<MadeServerParts, "onResidence">,
-    tasks: ReadonlyMap<string, readonly string[]>,
-  ) {
+  constructor(parts: MadeNodeParts) {
+    const { instance, clock, phaseMs } = parts;
     this.instance = instance;
     this.#parts = parts;
-    this.#tasks = tasks;
     this.server = new MadeServer({ ...parts, onResidence: () => this.#tellSoon() });
-    this.heard = new HeardNode(this.#entry(), () => parts.clock.now());
+    this.heard = new HeardNode(this.#entry(), () => clock.now());
     this.#tellAfter(phaseMs);
   }
 
@@ -53,7 +54,7 @@ export class MadeNode {
     const { waits, pipelines, itemMs } = this.server.estimate;
     const models = this.#parts.models.map(({ spec: { model: name } }): NodeModel => {
       const loadMs = this.server.loadMsOf(name);
-      const known = { name, tasks: this.#tasks.get(name) ?? [], infoId: name };
+      const known = { name, tasks: this.#parts.tasks.get(name) ?? [], infoId: name };
       const state = loadMs === 0 ? "resident" : "cold";
       return { ...known, ready: true, state, reason: null, loadMs, itemMs: itemMs(name) };
     });

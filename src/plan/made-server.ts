@@ -165,7 +165,7 @@ export class MadeServer implements CallTaker {
     try {
       ticket = this.#admission.admit({ items: call.inputs, bytes: call.bytes });
     } catch (error) {
-      return events.onEnd(refusalOf(error), false);
+      return events.onEnd(callErrorOf(error), false);
     }
     clock.at(arrivedAtMs + call.prepareMs, () => {
       const deadlineAtMs = call.deadlineMs === null ? null : arrivedAtMs + call.deadlineMs;
@@ -176,7 +176,7 @@ export class MadeServer implements CallTaker {
         this.#refuseTooSoon(call, { rows, deadlineAtMs });
       } catch (error) {
         ticket.release();
-        return events.onEnd(refusalOf(error), false);
+        return events.onEnd(callErrorOf(error), false);
       }
       const onEnd: CallEvents["onEnd"] = (error, wasLetIn) => {
         ticket.release();
@@ -367,7 +367,7 @@ export class MadeServer implements CallTaker {
   }
 }
 
-export function refusalOf(error: unknown): CallError {
+export function callErrorOf(error: unknown): CallError {
   if (error instanceof MillraceError) return error;
   throw error;
 }
