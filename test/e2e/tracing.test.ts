@@ -276,7 +276,6 @@ describe("traces", { concurrency: 3 }, () => {
       // Of OpenTelemetry's own; read when the server opens.
       const exportMsMax = 500;
       process.env["OTEL_EXPORTER_OTLP_TIMEOUT"] = String(exportMsMax);
-      const sinceMs = performance.now();
       await using server = await startSmall(collector, bounds);
       delete process.env["OTEL_EXPORTER_OTLP_TIMEOUT"];
       const dropped = async (): Promise<number> => {
@@ -286,13 +285,15 @@ describe("traces", { concurrency: 3 }, () => {
         );
         return Number(found?.[1] ?? 0);
       };
+      let asked = 0;
       await until(async () => {
+        asked += 1;
         await embedded(server.url);
         return (await dropped()) > 100;
       });
-      // One that hangs is asked again when its time is over, and not for each span.
-      const requestsMax = 2 + (performance.now() - sinceMs) / exportMsMax;
-      assert.ok(collector.requests <= requestsMax, `${collector.requests} requests`);
+      // Not once a span: an embedding has six, and what the collector is sent has eight or has waited a second. No time tells how many:
+      // after a failed export the SDK sends several at once.
+      assert.ok(collector.requests < asked, `${collector.requests} requests of ${asked}`);
       collector.mood = "refuses";
       assert.equal(
         await server.close(),
