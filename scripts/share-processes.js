@@ -63,6 +63,8 @@ function importsEnd(text) {
     /(?:import (?:[^;"]*? from )?"[^"]+"(?: with \{[^}]*\})?;|\/\/.*|\/\*[\s\S]*?\*\/)\n/y;
   each.lastIndex = Math.max(0, text.search(/^import /m));
   let end = 0;
-  while (each.test(text)) end = each.lastIndex;
+  // A comment behind them is of what comes next, and would hide what is written at its end.
+  for (let found = each.exec(text); found !== null; found = each.exec(text))
+    if (found[0].startsWith("import ")) end = each.lastIndex;
   return end;
 }

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { test } from "node:test";
-import { Command } from "commander";
 import { inspectFolder } from "#src/cli/inspect.js";
-import { registerInspect } from "#src/cli/inspect-command.js";
 import { knownModelTypes } from "#src/convert/families.js";
+import { finish } from "../support/finish.js";
 import { manifestOf, writeModelFolder } from "../support/model-folder.js";
 import { float32Tensor, safetensorsOf } from "../support/safetensors-bytes.js";
+import { millrace } from "../support/serve-process.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -61,16 +62,13 @@ test("a folder that is neither is refused", async () => {
   await assert.rejects(inspectFolder(dir.path), { code: "model_folder_invalid" });
 });
 
-test("the command prints words, or JSON", async (context) => {
+test("the command prints words, or JSON", async () => {
   await using dir = await TempDir.make();
   await writeModelFolder(dir.path, manifestOf("en-zh"));
-  const log = context.mock.method(console, "log", () => {});
-  const program = new Command();
-  registerInspect(program);
-  await program.parseAsync(["inspect", dir.path], { from: "user" });
-  await program.parseAsync(["inspect", dir.path, "--json"], { from: "user" });
-  const [words, json] = log.mock.calls.map((call) => String(call.arguments[0]));
-  assert.match(words ?? "", /^precision +int8 \(1 weight products int8, encoder\.0\.fc2 f32\)$/m);
-  assert.match(words ?? "", /^task +translate, marian$/m);
-  assert.deepEqual(JSON.parse(json ?? ""), await inspectFolder(dir.path));
+  const inspect = async (...flags: readonly string[]): Promise<string> =>
+    (await finish(spawn(process.execPath, [millrace, "inspect", dir.path, ...flags]))).out;
+  const [words, json] = await Promise.all([inspect(), inspect("--json")]);
+  assert.match(words, /^precision +int8 \(1 weight products int8, encoder\.0\.fc2 f32\)$/m);
+  assert.match(words, /^task +translate, marian$/m);
+  assert.deepEqual(JSON.parse(json), await inspectFolder(dir.path));
 });
