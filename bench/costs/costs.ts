@@ -13,8 +13,8 @@ import { type Report, ratios } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
 import { readLines, takeLines } from "../serving/lines.js";
 import type { Collected } from "./collector.js";
-import { type Kept, MeasuredServer, type Sums, type Workers } from "./servers.js";
-import { frontTarget, none, tracedWay, type Way, waysByName } from "./ways.js";
+import { MeasuredServer, type Sums, type Workers } from "./servers.js";
+import { frontTarget, none, tracedWay, untraced, type Way, waysByName } from "./ways.js";
 
 const usage = `npm run bench -- costs [flags]
 What it costs a busy server that somebody looks on. Callers of one sentence each wait for their answers; the ways to look on take turns. Traces
@@ -70,8 +70,10 @@ export async function run(args: readonly string[]): Promise<void> {
   if (workers !== "real" && workers !== "instant")
     throw new Error(`--workers: ${workers} is neither real nor instant`);
   const kept = values.kept === "-" ? [] : amountsOf("kept", values.kept);
+  const asked = waysOf(values.ways);
+  const lookedAt = asked.length === 0 ? [] : [none, ...asked];
   const settings: Settings = {
-    ways: [none, ...waysOf(values.ways), ...kept.map(tracedWay)],
+    ways: [...lookedAt, ...(kept.length === 0 ? [] : [untraced, ...kept.map(tracedWay)])],
     workers,
     callers: countOf("callers", values.callers),
     ms: 1_000 * amountOf("seconds", values.seconds),
@@ -105,10 +107,11 @@ async function bench(
 ): Promise<void> {
   const { ways, workers, callers, ms, warmMs, rounds } = settings;
   report.say(`${workers} workers, ${callers} callers, ${rounds} rounds of ${ms / 1_000} s`);
-  const servers = new Map<Kept, MeasuredServer>();
+  const servers = new Map<string, MeasuredServer>();
   try {
-    for (const kept of new Set(ways.map((way) => way.kept)))
-      servers.set(kept, await MeasuredServer.start(kept, { ...settings, dir }));
+    for (const way of ways)
+      if (!servers.has(way.server))
+        servers.set(way.server, await MeasuredServer.start(way, { ...settings, dir }));
     const generate = async ({ url }: MeasuredServer, loadMs: number): Promise<Load> => {
       const load = { path: "/v1/translate", itemsOfBody: 1, warmMs: 0, healthPath: null };
       return await generateLoad({ ...load, url, bodiesFile, callers, ms: loadMs });
@@ -118,7 +121,7 @@ async function bench(
       await server.forget();
     }
     const measure = async (way: Way): Promise<Measured> => {
-      const server = servers.get(way.kept);
+      const server = servers.get(way.server);
       if (server === undefined) throw new Error(`${way.name} has no server`);
       return await measured(server, { way, load: () => generate(server, ms) });
     };
@@ -168,20 +171,22 @@ function tell(report: Report, measurements: ReadonlyMap<Way, readonly Measured[]
     ]),
   });
   report.say("");
-  const base = measurements.get(none) ?? [];
   const perSecond = (rounds: readonly Measured[]) => rounds.map(({ load }) => load.perSecond);
-  for (const [way, rounds] of all.slice(1)) {
-    const shares = ratios(perSecond(rounds), perSecond(base));
-    report.add(`sentences/s: ${way.name} / none`, shares, { target: way.target });
+  const compared = all.flatMap(([way, rounds]) =>
+    way.base === null
+      ? []
+      : [{ way, rounds, base: way.base, beside: measurements.get(way.base) ?? [] }],
+  );
+  for (const { way, rounds, base, beside } of compared) {
+    const shares = ratios(perSecond(rounds), perSecond(beside));
+    report.add(`sentences/s: ${way.name} / ${base.name}`, shares, { target: way.target });
   }
-  const baseFront = frontOf(base);
-  for (const [way, rounds] of all.slice(1)) {
-    const front = frontOf(rounds);
-    if (front === null || baseFront === null) continue;
-    const shares = ratios(front, baseFront);
-    report.add(`front, time of a request: ${way.name} / none`, shares, {
-      target: frontTarget(way),
-    });
+  for (const { way, rounds, base, beside } of compared) {
+    const [above, below] = [frontOf(rounds), frontOf(beside)];
+    if (above === null || below === null) continue;
+    const target = frontTarget(way);
+    const title = `front, time of a request: ${way.name} / ${base.name}`;
+    report.add(title, ratios(above, below), { target });
   }
   for (const [way, rounds] of all) tellMore(report, way, rounds);
 }

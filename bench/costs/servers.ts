@@ -39,12 +39,12 @@ export class MeasuredServer implements AsyncDisposable {
     this.#collector = collector;
   }
 
+  /** `server`: what it is called. */
   static async start(
-    kept: Kept,
+    { server: name, kept }: { readonly server: string; readonly kept: Kept },
     of: { readonly workers: Workers; readonly pipelines: number; readonly dir: string },
   ): Promise<MeasuredServer> {
     const { workers, pipelines, dir } = of;
-    const name = kept === null ? "untraced" : `traced-${kept}`;
     const isReal = workers === "real";
     const models = isReal ? join(root, "models") : await makeTimedModels(join(dir, name));
     const collector = await KeepingCollector.start();

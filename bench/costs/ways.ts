@@ -8,7 +8,11 @@ import type { Kept } from "./servers.js";
 
 export interface Way {
   readonly name: string;
+  /** Of one name it is one server. */
+  readonly server: string;
   readonly kept: Kept;
+  /** What it is compared with; null: others are with it. */
+  readonly base: Way | null;
   /** Held against what the same load gets of a server that nobody looks at; null: it costs what it costs. */
   readonly target: Target | null;
   /**
@@ -26,32 +30,37 @@ const notLooking: Look = async (_url, send) => {
   return null;
 };
 
-export const none: Way = { name: "none", kept: null, target: null, look: notLooking };
+export const none: Way = {
+  name: "none",
+  server: "looked-at",
+  kept: null,
+  base: null,
+  target: null,
+  look: notLooking,
+};
+
+/** A server that is asked as seldom as those with traces: one that all other ways take turns with is warmer. */
+export const untraced: Way = { ...none, name: "no traces", server: "untraced" };
 
 const pagesOpen = 10;
 
 export const waysByName: Readonly<Record<string, Way>> = {
-  pages: { name: `${pagesOpen} pages`, kept: null, target: atLeast(0.99), look: withPages },
-  record: { name: "recorded", kept: null, target: atLeast(0.99), look: recorded },
-  front: { name: "profile of the front", kept: null, target: null, look: profiled("front") },
-  pipeline: {
-    name: "profile of a pipeline",
-    kept: null,
-    target: null,
-    look: profiled("shared-1"),
-  },
-  operators: {
-    name: "profile with operators",
-    kept: null,
-    target: null,
-    look: profiled("shared-1", true),
-  },
+  pages: lookedAt(`${pagesOpen} pages`, withPages, atLeast(0.99)),
+  record: lookedAt("recorded", recorded, atLeast(0.99)),
+  front: lookedAt("profile of the front", profiled("front")),
+  pipeline: lookedAt("profile of a pipeline", profiled("shared-1")),
+  operators: lookedAt("profile with operators", profiled("shared-1", true)),
 };
+
+function lookedAt(name: string, look: Look, target: Target | null = null): Way {
+  return { ...none, name, base: none, target, look };
+}
 
 /** `ratio`: of the requests, 0 to 1. */
 export function tracedWay(ratio: number): Way {
   const target = ratio === 1 ? null : atLeast(0.99);
-  return { name: `traces, ${100 * ratio}% kept`, kept: ratio, target, look: notLooking };
+  const name = `traces, ${100 * ratio}% kept`;
+  return { name, server: `traced-${ratio}`, kept: ratio, base: untraced, target, look: notLooking };
 }
 
 /** What the front may take of the processors for a request, of what it takes where nobody looks. */
