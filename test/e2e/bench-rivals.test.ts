@@ -10,7 +10,7 @@ import { writeMarian } from "../../bench/made-marian/write-marian.js";
 import { readSentences } from "../../bench/sentences.js";
 import { bench, figuresIn } from "../support/bench.js";
 import { shippedSentences } from "../support/converted.js";
-import { isLong, longTest } from "../support/long.js";
+import { longTest } from "../support/long.js";
 import { writeMarianFolder } from "../support/marian-folder.js";
 import { readGeneration } from "../support/read-generation.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
@@ -59,39 +59,49 @@ interface CaseFigures {
   readonly outputs: Readonly<Record<string, string>>;
 }
 
-const fewCases = isLong
-  ? ["one", "batch", "engines", "http-one", "pair", "http-64"]
-  : ["one", "pair", "http-64"];
+const cases = ["one", "batch", "engines", "http-one", "pair", "http-64"];
 
-test("the comparison with CTranslate2 runs to its end, and engine, pipelines and HTTP give the same outputs", async () => {
-  await using dir = await TempDir.make();
-  const driver = await writeFakeDriver(dir);
-  const models = ["--ct2-model-int8", dir.path, "--precisions", "int8"];
-  const size = ["--sets", "short", "--short", shippedSentences, "--count", "8", "--rounds", "1"];
-  const warm = ["--warm", "8"];
-  const some = ["--cases", [...fewCases, "memory"].join(","), "--json", dir.file("out.json")];
-  const out = await bench("ctranslate2", "--driver", driver, ...models, ...size, ...warm, ...some);
-  const printed = figuresIn(out);
-  for (const title of ["one at a time, 1 thread", "two pipelines : inter 2"]) {
-    assert.ok(printed.includes(`int8 short, ${title}: Millrace # sentences/s`), out);
-    assert.ok(printed.includes(`int8 short, ${title}: CTranslate2 # sentences/s`), out);
-  }
-  const hashes = [...out.matchAll(/: 8 sentences a turn, outputs ([0-9a-f]{12})$/gm)];
-  // One at a time has fewer sentences, 64 callers more.
-  assert.equal(hashes.length, fewCases.length - 2, out);
-  assert.equal(new Set(hashes.map(([, hash]) => hash)).size, 1, out);
-  assert.match(out, /64 callers, .*: 32 sentences a turn, outputs [0-9a-f]{12}$/m);
-  if (process.platform === "linux") {
-    assert.match(out, /64 callers, .*: processor of the pipelines [\d.]+ .*µs\/sentence$/m);
-  }
-  assert.match(out, /^\| two pipelines : inter 2 +\| +[\d.]+ /m);
-  assert.match(out, /commit [0-9a-f]{7}/);
-  const json = JSON.parse(await readFile(dir.file("out.json"), "utf8")) as CaseFigures;
-  assert.ok(json.rows.length > 3 * fewCases.length);
-  assert.equal(json.settings.count, "8");
-  assert.match(json.models.join(), /int8, \d+\+\d+ layers/);
-  assert.ok(Object.values(json.outputs).includes(hashes[0]?.[1] ?? ""), out);
-});
+longTest(
+  "the comparison with CTranslate2 runs to its end, and engine, pipelines and HTTP give the same outputs",
+  {},
+  async () => {
+    await using dir = await TempDir.make();
+    const driver = await writeFakeDriver(dir);
+    const models = ["--ct2-model-int8", dir.path, "--precisions", "int8"];
+    const size = ["--sets", "short", "--short", shippedSentences, "--count", "8", "--rounds", "1"];
+    const warm = ["--warm", "8"];
+    const some = ["--cases", [...cases, "memory"].join(","), "--json", dir.file("out.json")];
+    const out = await bench(
+      "ctranslate2",
+      "--driver",
+      driver,
+      ...models,
+      ...size,
+      ...warm,
+      ...some,
+    );
+    const printed = figuresIn(out);
+    for (const title of ["one at a time, 1 thread", "two pipelines : inter 2"]) {
+      assert.ok(printed.includes(`int8 short, ${title}: Millrace # sentences/s`), out);
+      assert.ok(printed.includes(`int8 short, ${title}: CTranslate2 # sentences/s`), out);
+    }
+    const hashes = [...out.matchAll(/: 8 sentences a turn, outputs ([0-9a-f]{12})$/gm)];
+    // One at a time has fewer sentences, 64 callers more.
+    assert.equal(hashes.length, cases.length - 2, out);
+    assert.equal(new Set(hashes.map(([, hash]) => hash)).size, 1, out);
+    assert.match(out, /64 callers, .*: 32 sentences a turn, outputs [0-9a-f]{12}$/m);
+    if (process.platform === "linux") {
+      assert.match(out, /64 callers, .*: processor of the pipelines [\d.]+ .*µs\/sentence$/m);
+    }
+    assert.match(out, /^\| two pipelines : inter 2 +\| +[\d.]+ /m);
+    assert.match(out, /commit [0-9a-f]{7}/);
+    const json = JSON.parse(await readFile(dir.file("out.json"), "utf8")) as CaseFigures;
+    assert.ok(json.rows.length > 3 * cases.length);
+    assert.equal(json.settings.count, "8");
+    assert.match(json.models.join(), /int8, \d+\+\d+ layers/);
+    assert.ok(Object.values(json.outputs).includes(hashes[0]?.[1] ?? ""), out);
+  },
+);
 
 test("defect: a comparison that fails leaves no figures, which would look whole", async () => {
   await using dir = await TempDir.make();
@@ -145,18 +155,22 @@ async function besidePytorch(name: string, cases: string): Promise<string> {
   return out;
 }
 
-test("the comparison with PyTorch runs to its end, and PyTorch says the same to the token", {
-  skip: withoutTorch,
-}, async () => {
-  const out = await besidePytorch("output table", "one,batch,outputs");
-  const printed = figuresIn(out);
-  for (const title of ["one at a time, 1 thread", "batch, 1 thread"]) {
-    assert.ok(printed.includes(`f32 short, ${title}: Millrace # sentences/s`), out);
-    assert.ok(printed.includes(`f32 short, ${title}: PyTorch # sentences/s`), out);
-  }
-  assert.match(out, /^f32 short, batch, 1 thread: 12 sentences a turn, .*, 12 of 12 equal /m);
-  assert.match(out, /^\| batch, 1 thread +\| +[\d.]+ /m);
-});
+longTest(
+  "the comparison with PyTorch runs to its end, and PyTorch says the same to the token",
+  {
+    skip: withoutTorch,
+  },
+  async () => {
+    const out = await besidePytorch("output table", "one,batch,outputs");
+    const printed = figuresIn(out);
+    for (const title of ["one at a time, 1 thread", "batch, 1 thread"]) {
+      assert.ok(printed.includes(`f32 short, ${title}: Millrace # sentences/s`), out);
+      assert.ok(printed.includes(`f32 short, ${title}: PyTorch # sentences/s`), out);
+    }
+    assert.match(out, /^f32 short, batch, 1 thread: 12 sentences a turn, .*, 12 of 12 equal /m);
+    assert.match(out, /^\| batch, 1 thread +\| +[\d.]+ /m);
+  },
+);
 
 longTest(
   "so it is with each kind of Marian, with two threads, and with two processes",
