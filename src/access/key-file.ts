@@ -9,7 +9,8 @@ import { apiLimits, MillraceError, type WorkClass, workClasses } from "millrace-
 import { z } from "zod";
 import { move } from "../platform/move.js";
 import { platform } from "../platform/platform.js";
-import { hasCode, messageOf } from "../work/thrown.js";
+import { readProblem } from "../work/file-problem.js";
+import { hasCode } from "../work/thrown.js";
 
 /** With each request every key is compared (key-ring.ts): 10,000 of them take 2 ms. */
 const keysMax = 10_000;
@@ -184,7 +185,6 @@ function parseKeyFile(path: string, text: string): readonly KeyRecord[] {
 
 function unreadable(path: string, cause: unknown): MillraceError {
   if (cause instanceof MillraceError) return cause;
-  const why = messageOf(cause);
-  const message = `the file of keys cannot be used: ${path}: ${why}`;
+  const message = `the file of keys cannot be used: ${path}: ${readProblem(cause)}`;
   return new MillraceError("key_file_invalid", message, { cause });
 }

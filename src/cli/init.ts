@@ -12,7 +12,7 @@ import { resolveConfiguration } from "../options/resolve.js";
 import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js";
 import { makeFolders } from "../platform/make-folders.js";
 import { move } from "../platform/move.js";
-import { writeProblem } from "../work/write-problem.js";
+import { writeProblem } from "../work/file-problem.js";
 import { defaultText } from "./option-flags.js";
 import { printText, tell } from "./print.js";
 

@@ -5,7 +5,8 @@ import { MillraceError } from "millrace-client/wire";
 import { configurationTextOf, configVersion } from "../options/config-file.js";
 import { migrateConfig } from "../options/migrate-config.js";
 import { move } from "../platform/move.js";
-import { hasCode, messageOf } from "../work/thrown.js";
+import { readProblem, writeProblem } from "../work/file-problem.js";
+import { hasCode } from "../work/thrown.js";
 import { AdvisedError } from "./advised-error.js";
 import { printResult, printText, tell } from "./print.js";
 
@@ -33,7 +34,7 @@ async function readText(path: string): Promise<string> {
   try {
     return configurationTextOf(await readFile(path));
   } catch (cause) {
-    throw new MillraceError("option_invalid", `${path}: ${messageOf(cause)}`, { cause });
+    throw new MillraceError("option_invalid", `${path}: ${readProblem(cause)}`, { cause });
   }
 }
 
@@ -78,5 +79,7 @@ async function keep(target: string, backup: string): Promise<void> {
 }
 
 function unwritten(path: string, cause: unknown): MillraceError {
-  return new MillraceError("output_failed", `cannot write ${path}: ${messageOf(cause)}`, { cause });
+  return new MillraceError("output_failed", `cannot write ${path}: ${writeProblem(cause)}`, {
+    cause,
+  });
 }

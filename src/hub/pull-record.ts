@@ -5,8 +5,8 @@ import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { makeFolders } from "../platform/make-folders.js";
 import { move } from "../platform/move.js";
+import { writeProblem } from "../work/file-problem.js";
 import { hasCode, messageOf } from "../work/thrown.js";
-import { writeProblem } from "../work/write-problem.js";
 import { type HubFile, ownPrefix } from "./repository.js";
 
 export interface PullRecord {

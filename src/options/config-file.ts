@@ -3,6 +3,7 @@
  * read as what it would be now; `millrace config migrate` writes that.
  */
 import { readFileSync } from "node:fs";
+import { readProblem } from "../work/file-problem.js";
 import { messageOf } from "../work/thrown.js";
 import { plainJson } from "./json-comments.js";
 
@@ -34,7 +35,7 @@ export function readConfigurationFile(path: string): ReadConfig {
   try {
     return readConfigurationText(path, configurationTextOf(readFileSync(path)));
   } catch (error) {
-    return { problem: `${path}: ${messageOf(error)}` };
+    return { problem: `${path}: ${readProblem(error)}` };
   }
 }
 

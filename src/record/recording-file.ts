@@ -11,6 +11,7 @@ import {
   type RecordLine,
   recordVersion,
 } from "millrace-client/wire";
+import { readProblem } from "../work/file-problem.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 import { readRecordLine } from "./line-schema.js";
 
@@ -135,7 +136,11 @@ export async function readRecording(
     }
   } catch (error) {
     if (error instanceof MillraceError) throw error;
-    throw fail(hasCode(error, "ENOENT") ? "there is no such file" : `damaged: ${messageOf(error)}`);
+    throw fail(
+      hasCode(error, "Z_DATA_ERROR")
+        ? "damaged, or no recording, which is compressed by gzip"
+        : readProblem(error),
+    );
   }
   if (head === null) throw fail("holds nothing of a recording");
   return { head, lines, isCut: lines.at(-1)?.type !== "closed" };

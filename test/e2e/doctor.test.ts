@@ -104,7 +104,7 @@ describe("the command", { concurrency: true }, () => {
     assert.deepEqual([code, out], [exitCodes.usage, ""]);
     assert.match(err, /^option_invalid: standard input: .*before is no object/);
     const missing = await finish(doctor("/nowhere/window.json"));
-    assert.match(missing.err, /^option_invalid: \/nowhere\/window.json: ENOENT/);
+    assert.match(missing.err, /^option_invalid: \/nowhere\/window.json: there is no such file/);
     assert.match(missing.err, /\n`millrace doctor --help` has what it takes, and examples\.\n$/);
   });
 

@@ -1,7 +1,7 @@
 /** A file that grows at its end, in large pieces. */
 import { type FileHandle, open } from "node:fs/promises";
 import { MillraceError } from "millrace-client";
-import { writeProblem } from "../../work/write-problem.js";
+import { writeProblem } from "../../work/file-problem.js";
 
 const bufferBytesMax = 1024 * 1024;
 /** Results that come slowly are seen all the same. */

@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { MillraceError } from "millrace-client";
 import { readWindow } from "../../doctor/read-window.js";
 import type { DoctorWindow } from "../../doctor/window.js";
-import { messageOf } from "../../work/thrown.js";
+import { readProblem } from "../../work/file-problem.js";
 import { readStdin } from "../bulk/lines.js";
 
 /** An hour of a server with hundreds of pipelines. */
@@ -20,7 +20,7 @@ export async function readSavedWindow(path: string, signal: AbortSignal): Promis
     value = JSON.parse(await bounded(chunks));
   } catch (error) {
     signal.throwIfAborted();
-    throw fail(messageOf(error));
+    throw fail(readProblem(error));
   }
   const read = readWindow(value);
   if ("problem" in read) throw fail(`no window that doctor --save wrote: ${read.problem}`);
