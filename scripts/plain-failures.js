@@ -38,7 +38,9 @@ export function inSources(text) {
 
 function inSourcesOf(failure) {
   for (let each = failure.details.error; each instanceof Error; each = each.cause) {
-    if (typeof each.stack === "string") each.stack = inSources(each.stack);
+    // Of an assertion of Node 24 it is read only.
+    if (typeof each.stack === "string")
+      Reflect.defineProperty(each, "stack", { value: inSources(each.stack) });
   }
 }
 
