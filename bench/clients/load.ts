@@ -36,6 +36,14 @@ export async function generateLoad(spec: LoadSpec): Promise<Load> {
   return load;
 }
 
+/** Of callers who send one sentence each, and the next one when they have its translation. */
+export async function translateInTurn(
+  of: Pick<LoadSpec, "url" | "bodiesFile" | "callers" | "ms">,
+): Promise<Load> {
+  const asked = { path: "/v1/translate", itemsOfBody: 1, warmMs: 0, healthPath: null };
+  return await generateLoad({ ...asked, ...of });
+}
+
 export async function writeBodies(path: string, bodies: readonly object[]): Promise<string> {
   await writeFile(path, bodies.map((body) => `${JSON.stringify(body)}\n`).join(""));
   return path;

@@ -5,7 +5,7 @@
 import { parseArgs } from "node:util";
 import type { ProfileResponse } from "millrace-client/wire";
 import { TempDir } from "../../test/support/temp-dir.js";
-import { generateLoad, type Load, writeBodies } from "../clients/load.js";
+import { type Load, translateInTurn, writeBodies } from "../clients/load.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { amountOf, amountsOf, countOf, usual } from "../harness/flags.js";
@@ -112,10 +112,8 @@ async function bench(
     for (const way of ways)
       if (!servers.has(way.server))
         servers.set(way.server, await MeasuredServer.start(way, { ...settings, dir }));
-    const generate = async ({ url }: MeasuredServer, loadMs: number): Promise<Load> => {
-      const load = { path: "/v1/translate", itemsOfBody: 1, warmMs: 0, healthPath: null };
-      return await generateLoad({ ...load, url, bodiesFile, callers, ms: loadMs });
-    };
+    const generate = ({ url }: MeasuredServer, loadMs: number): Promise<Load> =>
+      translateInTurn({ url, bodiesFile, callers, ms: loadMs });
     for (const server of servers.values()) {
       await generate(server, warmMs);
       await server.forget();

@@ -12,7 +12,7 @@ import { rowsMaxOf } from "#src/models/engine-table.js";
 import { readModel } from "#src/models/read-manifest.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import { TempDir } from "../../test/support/temp-dir.js";
-import { generateLoad, type Load, writeBodies } from "../clients/load.js";
+import { type Load, translateInTurn, writeBodies } from "../clients/load.js";
 import { startChild } from "../harness/child.js";
 import { atLeast, type Report, ratios, under } from "../harness/report.js";
 
@@ -121,9 +121,7 @@ async function bareEngines(bench: BareBench): Promise<number> {
 }
 
 async function generate(url: string, bodiesFile: string, seconds: number): Promise<Load> {
-  const ms = 1_000 * seconds;
-  const load = { path: "/v1/translate", itemsOfBody: 1, callers, warmMs: 0, ms, healthPath: null };
-  return await generateLoad({ ...load, url, bodiesFile });
+  return await translateInTurn({ url, bodiesFile, callers, ms: 1_000 * seconds });
 }
 
 async function startEcho(delayMs: number): Promise<{ readonly url: string; close(): void }> {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Plan, plan } from "#src/plan/plan.js";
-import { generateLoad, writeBodies } from "../clients/load.js";
+import { translateInTurn, writeBodies } from "../clients/load.js";
 import { byChance } from "../harness/arrivals.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
@@ -118,8 +118,7 @@ function byCallers(callers: number, to: Target): Load {
 }
 
 async function waiting({ url, bodiesFile, ms }: Target, callers: number): Promise<number> {
-  const load = { path: "/v1/translate", itemsOfBody: 1, callers, warmMs: 0, healthPath: null };
-  return (await generateLoad({ ...load, url, bodiesFile, ms })).perSecond;
+  return (await translateInTurn({ url, bodiesFile, callers, ms })).perSecond;
 }
 
 async function predict(

@@ -5,7 +5,7 @@ import { MillraceError } from "millrace-client/wire";
 import { configurationTextOf, configVersion } from "../options/config-file.js";
 import { migrateConfig } from "../options/migrate-config.js";
 import { move } from "../platform/move.js";
-import { readProblem, writeProblem } from "../work/file-problem.js";
+import { readProblem, unwritable } from "../work/file-problem.js";
 import { hasCode } from "../work/thrown.js";
 import { AdvisedError } from "./advised-error.js";
 import { printResult, printText, tell } from "./print.js";
@@ -48,7 +48,7 @@ async function replace(target: string, text: string, backup: string): Promise<vo
     await rm(draft, { force: true });
     if (cause instanceof MillraceError) throw cause;
     await rm(backup, { force: true });
-    throw unwritten(target, cause);
+    throw unwritable(target, cause);
   }
 }
 
@@ -64,7 +64,7 @@ async function writeDraft(draft: string, target: string, text: string): Promise<
     await writer.sync();
   } catch (cause) {
     if (!hasCode(cause, "EEXIST")) await rm(draft, { force: true });
-    throw unwritten(draft, cause);
+    throw unwritable(draft, cause);
   }
 }
 
@@ -72,14 +72,8 @@ async function keep(target: string, backup: string): Promise<void> {
   try {
     await copyFile(target, backup, constants.COPYFILE_EXCL);
   } catch (cause) {
-    if (!hasCode(cause, "EEXIST")) throw unwritten(backup, cause);
+    if (!hasCode(cause, "EEXIST")) throw unwritable(backup, cause);
     const advice = "Move it elsewhere, or see with --print what would be written.";
     throw new AdvisedError("output_exists", `${backup} is there already`, advice);
   }
-}
-
-function unwritten(path: string, cause: unknown): MillraceError {
-  return new MillraceError("output_failed", `cannot write ${path}: ${writeProblem(cause)}`, {
-    cause,
-  });
 }

@@ -5,7 +5,7 @@ import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { makeFolders } from "../platform/make-folders.js";
 import { move } from "../platform/move.js";
-import { writeProblem } from "../work/file-problem.js";
+import { unwritable } from "../work/file-problem.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 import { type HubFile, ownPrefix } from "./repository.js";
 
@@ -57,8 +57,6 @@ export async function writePullRecord(dir: string, record: PullRecord): Promise<
     await writeFile(`${path}.new`, `${JSON.stringify(record, null, 2)}\n`);
     await move(`${path}.new`, path);
   } catch (cause) {
-    throw new MillraceError("output_failed", `cannot write ${path}: ${writeProblem(cause)}`, {
-      cause,
-    });
+    throw unwritable(path, cause);
   }
 }

@@ -1,4 +1,4 @@
-/** Some inputs of a recorded call, as a call of their own: which item is of which input was not recorded, each has as many as the others. */
+/** Parts of a recorded call. Some of its inputs are a call of their own: which item is of which input was not recorded, each has as many as the others. */
 import type { RecordedItems } from "millrace-client/wire";
 import type { RecordedCall } from "./recorded-load.js";
 
@@ -6,6 +6,14 @@ export function itemCountOf({ items }: Pick<RecordedCall, "items">): number {
   let sum = 0;
   for (const [, , , count] of items) sum += count;
   return sum;
+}
+
+/** Of its deadline, so long after it came; null: it has none. */
+export function leftMs(
+  { deadlineMs }: Pick<RecordedCall, "deadlineMs">,
+  passedMs: number,
+): number | null {
+  return deadlineMs === null ? null : Math.max(0, deadlineMs - passedMs);
 }
 
 export function partOfCall(

@@ -5,11 +5,13 @@
  *                        └► large: made-lots.ts, a lot at a time to all of them
  */
 import { MillraceError } from "millrace-client/wire";
+import { entryMs } from "../nats/announced.js";
 import { isLargeForAll } from "../nats/choose-lot.js";
 import { Random } from "../simulation/random.js";
 import { Admission } from "../submit/admission.js";
 import { candidatesFor, type NodeCandidate } from "../submit/nats/known-models.js";
 import { isElsewhere, NodeTries } from "../submit/nats/node-tries.js";
+import { leftMs } from "./call-parts.js";
 import { MadeLots } from "./made-lots.js";
 import { MadeNode } from "./made-node.js";
 import {
@@ -29,7 +31,6 @@ export interface MadeEdgeParts extends Omit<MadeServerParts, "onResidence"> {
 
 /** Whatever is drawn is the same in each replay. */
 const seed = 1;
-const secondMs = 1_000;
 /** Nobody is lost here. */
 const attemptsMax = 1;
 const edges = 1;
@@ -51,7 +52,7 @@ export class MadeEdge implements CallTaker {
       // Slow moments of a machine are its own: each node has those of the recording at another time.
       const shiftMs = (load.lengthMs * at) / count;
       const recordedMs = (): number => (parts.recordedMs() + shiftMs) % Math.max(1, load.lengthMs);
-      const phaseMs = (secondMs * (at + 1)) / count;
+      const phaseMs = (entryMs * (at + 1)) / count;
       return new MadeNode({ ...parts, instance: `n${at}`, phaseMs, recordedMs, tasks });
     });
     this.#nodes = new Map(nodes.map((node) => [node.instance, node]));
@@ -131,11 +132,6 @@ export class MadeEdge implements CallTaker {
     node.heard.sent({ items: part.inputs, itemMs, pipelines }, edges);
     node.server.arrive(part, events);
   }
-}
-
-/** Of the deadline. */
-function leftMs({ deadlineMs }: RecordedCall, passedMs: number): number | null {
-  return deadlineMs === null ? null : Math.max(0, deadlineMs - passedMs);
 }
 
 function tasksOf(calls: readonly RecordedCall[]): ReadonlyMap<string, readonly string[]> {

@@ -4,7 +4,7 @@ import type { VirtualClock } from "../simulation/virtual-clock.js";
 import type { NodeCandidate } from "../submit/nats/known-models.js";
 import { type GivenLot, Lots, lookMs } from "../submit/nats/lots.js";
 import { refusalsMax } from "../submit/nats/node-tries.js";
-import { itemCountOf, partOfCall } from "./call-parts.js";
+import { itemCountOf, leftMs, partOfCall } from "./call-parts.js";
 import type { CallError, CallEvents } from "./made-server.js";
 import type { RecordedCall } from "./recorded-load.js";
 
@@ -43,9 +43,7 @@ export class MadeLots {
   }
 
   get #leftMs(): number | null {
-    const { deadlineMs } = this.#call;
-    if (deadlineMs === null) return null;
-    return Math.max(0, deadlineMs - (this.#parts.clock.now() - this.#arrivedAtMs));
+    return leftMs(this.#call, this.#parts.clock.now() - this.#arrivedAtMs);
   }
 
   #lookAgain(): void {

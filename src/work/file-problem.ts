@@ -1,4 +1,5 @@
 /** Why a file cannot be written or read, for people; with the system's code, for whoever looks it up. */
+import { MillraceError } from "millrace-client/wire";
 import { messageOf } from "./thrown.js";
 
 type Words = Readonly<Record<string, string>>;
@@ -28,6 +29,12 @@ const ofReading: Words = {
 
 export function writeProblem(error: unknown): string {
   return said(error, ofWriting);
+}
+
+/** What is written out: the disk is full, say, or something is not allowed. */
+export function unwritable(path: string, cause: unknown): MillraceError {
+  const message = `cannot write ${path}: ${writeProblem(cause)}`;
+  return new MillraceError("output_failed", message, { cause });
 }
 
 /** What is no problem of the system's, such as text that is no JSON, in its own words. */

@@ -1,7 +1,6 @@
 /** A file that grows at its end, in large pieces. */
 import { type FileHandle, open } from "node:fs/promises";
-import { MillraceError } from "millrace-client";
-import { writeProblem } from "../../work/file-problem.js";
+import { unwritable } from "../../work/file-problem.js";
 
 const bufferBytesMax = 1024 * 1024;
 /** Results that come slowly are seen all the same. */
@@ -73,10 +72,4 @@ export class BufferedFile implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file.close();
   }
-}
-
-/** The disk is full, or something is not allowed. */
-export function unwritable(path: string, cause: unknown): MillraceError {
-  const message = `cannot write ${path}: ${writeProblem(cause)}`;
-  return new MillraceError("output_failed", message, { cause });
 }

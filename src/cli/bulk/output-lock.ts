@@ -12,7 +12,7 @@ import { z } from "zod";
 import { linkNew } from "../../platform/link.js";
 import { platform } from "../../platform/platform.js";
 import { isAlive } from "../../platform/processes.js";
-import { unwritable } from "./buffered-file.js";
+import { unwritable } from "../../work/file-problem.js";
 import { parsedAs } from "./parsed-as.js";
 
 interface Holder {

@@ -10,7 +10,7 @@ import { access, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { MillraceError } from "millrace-client";
 import { z } from "zod";
 import { move } from "../../platform/move.js";
-import { unwritable } from "./buffered-file.js";
+import { unwritable } from "../../work/file-problem.js";
 import type { PrefixMark } from "./input-prefix.js";
 import { parsedAs } from "./parsed-as.js";
 
