@@ -39,20 +39,28 @@ export interface SampledSpan {
   readonly to: number;
 }
 
-/** Of the span alone: what the profiler itself needs to start and to end is cut off. */
+/**
+ * Of the span alone: what the profiler itself needs to start and to end is cut off; and so is what passes until V8's own thread comes to
+ * take its first sample, which nobody saw. Returns the milliseconds that were sampled.
+ */
 export function addProfile(
   root: CalledFrame,
   { nodes, startTime, samples = [], timeDeltas = [] }: Profiler.Profile,
   span: SampledSpan,
-): void {
+): number {
   const selfMs = new Map<number, number>();
   let at = startTime;
+  let sampledMs = 0;
   for (const [place, id] of samples.entries()) {
     at += timeDeltas[place] ?? 0;
+    // One from before the span shows how the profiler starts, however long it stood alone.
+    if (at < span.from) continue;
     // A sample stands for the time until the next one.
     const until = at + (timeDeltas[place + 1] ?? 0);
-    const inside = Math.min(until, span.to) - Math.max(at, span.from);
-    if (inside > 0) selfMs.set(id, (selfMs.get(id) ?? 0) + inside / 1_000);
+    const ms = (Math.min(until, span.to) - at) / 1_000;
+    if (ms <= 0) continue;
+    selfMs.set(id, (selfMs.get(id) ?? 0) + ms);
+    sampledMs += ms;
   }
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const add = (into: CalledFrame, node: Profiler.ProfileNode): void => {
@@ -64,6 +72,7 @@ export function addProfile(
   };
   const [first] = nodes;
   if (first !== undefined) add(root, first);
+  return sampledMs;
 }
 
 function childOf(parent: CalledFrame, place: CallPlace): CalledFrame {

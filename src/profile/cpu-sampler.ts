@@ -1,7 +1,7 @@
 /** V8's sampling profiler on the thread that starts it. One at a time in a process. */
 import { type Profiler, Session } from "node:inspector";
 import type { SampledProfile } from "millrace-client/wire";
-import { addProfile, type CalledFrame, listed, rootFrame, type SampledSpan } from "./call-tree.js";
+import { addProfile, type CalledFrame, listed, rootFrame } from "./call-tree.js";
 import { addOperators, profiledGraphs, type WatchedGraph } from "./operators.js";
 import { sourcePlaces } from "./source-places.js";
 
@@ -26,7 +26,7 @@ export class CpuSampler {
   }
 
   /** Ends it and adds what was seen to `root`. */
-  addTo(root: CalledFrame): SampledSpan {
+  addTo(root: CalledFrame): { readonly sampledMs: number; readonly endedAt: number } {
     const span = { from: this.#from, to: nowMicroseconds() };
     let profile: Profiler.Profile | undefined;
     try {
@@ -39,16 +39,15 @@ export class CpuSampler {
       this.#session.disconnect();
     }
     if (profile === undefined) throw new Error("the profiler gave no profile");
-    addProfile(root, profile, span);
-    return span;
+    return { sampledMs: addProfile(root, profile, span), endedAt: span.to };
   }
 
   /** Ends it; `watched` is what the runtime did meanwhile. */
   async stop(watched: readonly WatchedGraph[] = []): Promise<SampledProfile> {
     const root = rootFrame();
-    const { from, to } = this.addTo(root);
+    const { sampledMs, endedAt } = this.addTo(root);
     addOperators(root, watched);
-    const stopMs = (nowMicroseconds() - to) / 1_000;
+    const stopMs = (nowMicroseconds() - endedAt) / 1_000;
     const urls = new Set<string>();
     const visit = ({ place, children }: CalledFrame): void => {
       if (place.url !== "") urls.add(place.url);
@@ -56,7 +55,7 @@ export class CpuSampler {
     };
     visit(root);
     return {
-      sampledMs: (to - from) / 1_000,
+      sampledMs,
       everyMs: this.#microseconds / 1_000,
       stoodStillMs: { start: this.#startMs, stop: stopMs },
       nodes: listed(root, await sourcePlaces(urls)),

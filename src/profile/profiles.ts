@@ -14,6 +14,7 @@ import {
   type StageTime,
 } from "millrace-client/wire";
 import { aborted } from "../work/aborted.js";
+import { withResolvers } from "../work/with-resolvers.js";
 
 /** The name of the server's own thread. */
 export const frontName = "front";
@@ -127,16 +128,19 @@ async function answered(
   answerMsMax: number,
 ): Promise<SampledProfile> {
   let timer: NodeJS.Timeout | undefined;
-  const late = aborted(until).then(
-    () =>
-      new Promise<never>((_resolve, reject) => {
-        const message = `the pipeline gave no profile within ${answerMsMax} ms of its end`;
-        timer = setTimeout(() => reject(new MillraceError("worker_lost", message)), answerMsMax);
-      }),
-  );
+  let isOver = false;
+  const { promise: late, reject } = withResolvers<never>();
+  const onEnd = (): void => {
+    // Its end may be what the pipeline answered to: then nobody waits any more.
+    if (isOver) return;
+    const message = `the pipeline gave no profile within ${answerMsMax} ms of its end`;
+    timer = setTimeout(() => reject(new MillraceError("worker_lost", message)), answerMsMax);
+  };
+  void aborted(until).then(onEnd);
   try {
     return await Promise.race([profile, late]);
   } finally {
+    isOver = true;
     clearTimeout(timer);
   }
 }

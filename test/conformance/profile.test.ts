@@ -183,6 +183,15 @@ test("a pipeline that never answers is not waited for without an end, and makes 
   assert.equal((await profiles.take(asked, never)).everyMs, 7);
 });
 
+test("defect: a profile that was answered left a timer of a minute behind, which kept its process", async () => {
+  const profiles = new Profiles({ ...stillServer, ofPipeline: answering });
+  const timers = () => process.getActiveResourcesInfo().filter((each) => each === "Timeout").length;
+  const before = timers();
+  await profiles.take({ of: "p", ms: 1, operators: false }, never);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(timers() <= before, `${timers()} timers, ${before} before`);
+});
+
 test("the pipelines of other servers are asked for there", async () => {
   const parts = { ...stillServer, hasOthers: () => true, ofPipeline: () => null };
   const asked = { of: "shared-9", ms: 1, operators: false };

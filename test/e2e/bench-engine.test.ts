@@ -58,10 +58,9 @@ test("a profile tells operators, JavaScript and the pass that nobody watched, an
   // Each product of the decoder is one node, and so is its only LogSoftmax.
   assert.match(out, /^\| MatMulIntegerToFloat .* 13\.0 \|$/m);
   assert.match(out, /^\| LogSoftmax .* 1\.0 \|$/m);
+  // Which frames V8 saw is chance: on a machine that is busy with others, none in so short a pass.
   const svg = await readFile(flame, "utf8");
-  // Which frames V8 saw in some 20 ms is chance: on a machine that is busy with others, none in a kernel.
-  assert.match(svg, /<title>[^<]+: [\d.]+ ms, [\d.]+%<\/title>/);
-  assert.match(svg, /<title>ONNX Runtime's Run: [\d.]+ ms/);
+  assert.match(svg, /<title>Where the engine's time goes: int8, 3 beams<\/title>/);
   assert.doesNotMatch(svg, /<script/);
 });
 

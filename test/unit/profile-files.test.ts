@@ -91,6 +91,31 @@ test("V8's own format gives the same times when it is read again", () => {
   assert.equal(totalMs(root), 100);
 });
 
+test("defect: what passes until V8 takes its first sample was told as the start of the profiler", () => {
+  const callFrame = (functionName: string) => ({
+    functionName,
+    scriptId: "1",
+    url: "file:///a.js",
+    lineNumber: 1,
+    columnNumber: 1,
+  });
+  const nodes = [
+    { id: 1, callFrame: callFrame("(root)"), children: [2, 3] },
+    { id: 2, callFrame: callFrame("dispatch") },
+    { id: 3, callFrame: callFrame("step") },
+  ];
+  const told = (samples: number[], timeDeltas: number[]) => {
+    const root = rootFrame();
+    const profile = { nodes, startTime: 0, endTime: 100_000, samples, timeDeltas };
+    const sampledMs = addProfile(root, profile, { from: 10_000, to: 90_000 });
+    const frames = listed(root, () => ({ file: "", line: 0 })).filter(({ selfMs }) => selfMs > 0);
+    return { sampledMs, frames: frames.map(({ name, selfMs }) => [name, selfMs]) };
+  };
+  const late = told([2, 3, 3, 2], [5_000, 55_000, 20_000, 15_000]);
+  assert.deepEqual(late, { sampledMs: 30, frames: [["step", 30]] });
+  assert.deepEqual(told([2, 2], [5_000, 90_000]), { sampledMs: 0, frames: [] });
+});
+
 test("what took least is left out, and its time is its caller's", () => {
   const root = rootFrame();
   addProfile(root, cpuProfileOf(known), { from: 0, to: 100_000 });
