@@ -2,7 +2,7 @@
 // only, and a test without one of its own would hang without a name.
 import { isMainThread } from "node:worker_threads";
 
-/** From one test's begin or end to the next; the longest take a quarter of it on two busy cores, at their full size too. */
+/** From one test's begin or end to the next; the longest take a quarter of it on two busy cores. At their full size: `test.js`. */
 const stepMsMax = Number(process.env.TEST_STEP_MS_MAX ?? 150_000);
 /** Of all tests that share a process. Who gets this far blocks its event loop, and has no name. */
 export const processMsMax = 600_000;
