@@ -5,7 +5,12 @@ import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import type { ProfileResponse, SampledProfile, StatusResponse } from "millrace-client/wire";
+import type {
+  ProfileNode,
+  ProfileResponse,
+  SampledProfile,
+  StatusResponse,
+} from "millrace-client/wire";
 import { type AskedSampling, Profiles } from "#src/profile/profiles.js";
 import { accessFor, TestFront } from "../support/http-front.js";
 import { millrace, ServeProcess } from "../support/serve-process.js";
@@ -64,25 +69,31 @@ test("a running server's front and its busy pipeline, by route and by command", 
   })();
   // What fails here is told, and not that its server has gone.
   work.catch(() => {});
-  const taking = fetch(`${url}/v1/profile?of=shared-1&seconds=1`, { method: "POST" });
-  const reply = await taking;
-  assert.equal(reply.status, 200);
-  const text = await reply.text();
-  const taken: ProfileResponse = JSON.parse(text);
-  assert.equal(taken.of, "shared-1");
-  const run = taken.nodes.find(({ name }) => name === "ONNX Runtime's Run");
-  assert.ok(run !== undefined, "the runtime is named");
-  assert.ok(
-    taken.nodes.some(
-      ({ file, line }) => file === "src/runtime/native/native-session.ts" && line > 0,
-    ),
-  );
-  assert.ok(!text.includes("church") && !text.includes(process.cwd()), "no text and no path");
-  assert.ok(taken.nodes.every(({ file }) => !file.startsWith("/")));
-  const inside = await fetch(`${url}/v1/profile?of=shared-1&seconds=1&operators=true`, {
-    method: "POST",
+  // What V8 comes to see in a second is chance on a busy machine: one profile after the other, until what is sought is in it.
+  const looked = async (query: string): Promise<ProfileResponse> => {
+    const reply = await fetch(`${url}/v1/profile?of=shared-1&seconds=1${query}`, {
+      method: "POST",
+    });
+    assert.equal(reply.status, 200);
+    const text = await reply.text();
+    assert.ok(!text.includes("church") && !text.includes(process.cwd()), "no text and no path");
+    const taken: ProfileResponse = JSON.parse(text);
+    assert.equal(taken.of, "shared-1");
+    assert.ok(taken.nodes.every(({ file }) => !file.startsWith("/")));
+    return taken;
+  };
+  const caller = "src/runtime/native/native-session.ts";
+  await until(async () => {
+    const { nodes } = await looked("");
+    const call = nodes.find(({ name }) => name === "ONNX Runtime's Run");
+    const by = nodes[call?.parent ?? -1];
+    return by?.file === caller && by.line > 0;
   });
-  const { nodes, graphs } = (await inside.json()) as ProfileResponse;
+  const { nodes, graphs } = await until(async () => {
+    const taken = await looked("&operators=true");
+    const isKernel = ({ kind, selfMs }: ProfileNode): boolean => kind === "kernel" && selfMs > 0;
+    return taken.graphs.length === 2 && taken.nodes.some(isKernel) && taken;
+  });
   const sides = new Set(graphs.map(({ graph }) => graph.split(" ").at(-1)));
   assert.deepEqual(sides, new Set(["encoder", "decoder"]));
   for (const { runs, watchedRuns, operators, problem } of graphs) {
@@ -93,7 +104,6 @@ test("a running server's front and its busy pipeline, by route and by command", 
   const call = nodes.findIndex(({ name }) => name === "ONNX Runtime's Run");
   const decoder = nodes.find(({ parent, name }) => parent === call && name.endsWith("decoder"));
   assert.equal(decoder?.kind, "runtime");
-  assert.ok(nodes.some(({ kind, selfMs }) => kind === "kernel" && selfMs > 0));
   const ofFront = await fetch(`${url}/v1/profile?operators=true`, { method: "POST" });
   assert.equal(ofFront.status, 400);
   const unknown = await fetch(`${url}/v1/profile?of=nobody`, { method: "POST" });
