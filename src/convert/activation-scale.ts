@@ -13,10 +13,10 @@ export function chooseActivationScale(values: Float32Array): ActivationScale {
     high = Math.max(high, value);
   }
   let best = scaleOf(low, high);
-  let bestError = squaredError(values, best);
+  let bestError = squaredError(values, best, Number.POSITIVE_INFINITY);
   for (const [keepLow, keepHigh] of clippings) {
     const scale = scaleOf(low * keepLow, high * keepHigh);
-    const error = squaredError(values, scale);
+    const error = squaredError(values, scale, bestError);
     if (error >= bestError) continue;
     best = scale;
     bestError = error;
@@ -70,9 +70,13 @@ function scaleOf(low: number, high: number): ActivationScale {
   return { scale, zeroPoint: Math.max(0, Math.min(255, Math.round(-low / scale))) };
 }
 
-function squaredError(values: Float32Array, scale: ActivationScale): number {
+/** Or, where it is as much as `errorMax`, some of it that is: it only grows. */
+function squaredError(values: Float32Array, scale: ActivationScale, errorMax: number): number {
   let sum = 0;
-  for (const value of values) sum += roundingError(value, scale) ** 2;
+  for (const value of values) {
+    sum += roundingError(value, scale) ** 2;
+    if (sum >= errorMax) return sum;
+  }
   return sum;
 }
 

@@ -47,9 +47,10 @@ export async function takeFolder(target: Target): Promise<TakenFolder> {
   const missing: HubFile[] = [];
   for (const file of files) {
     const path = placeOf(dir, file);
-    if (await isSameFile(path, file, signal)) continue;
+    const found = await isThere(path);
+    if (found && (await isSameFile(path, file, signal))) continue;
     missing.push(file);
-    if (replace || !(await isThere(path))) continue;
+    if (replace || !found) continue;
     const versions = former.filter(({ name }) => name === file.name);
     if (await isOneOf(path, versions, signal)) continue;
     throw taken(`${path} is not as it was pulled: somebody has changed it`);

@@ -14,6 +14,7 @@ import {
   mkdtemp,
   readdir,
   readFile,
+  rename,
   rm,
   symlink,
   writeFile,
@@ -25,14 +26,13 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { isLong } from "../support/long.js";
 import { isUnreachable } from "../support/npm-registry.js";
-import { TempDir } from "../support/temp-dir.js";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const quick = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
 
-/** Without the registry: both are unpacked where npm would put them, beside what is installed here. */
-async function unpack(cwd: string, tarballs: readonly string[]): Promise<void> {
+/** Without the registry: both, unpacked as `folders`, go where npm would put them, beside what is installed here. */
+async function unpack(cwd: string, folders: readonly string[]): Promise<void> {
   const target = join(cwd, "node_modules");
   await cp(join(root, "node_modules"), target, {
     recursive: true,
@@ -47,10 +47,11 @@ async function unpack(cwd: string, tarballs: readonly string[]): Promise<void> {
       return false;
     },
   });
-  for (const tarball of tarballs) {
-    const name = basename(tarball).startsWith("millrace-client") ? "millrace-client" : "millrace";
-    await mkdir(join(target, name));
-    await run("tar", ["-xzf", tarball, "--strip-components=1", "-C", join(target, name)]);
+  for (const folder of folders) {
+    const { name } = JSON.parse(await readFile(join(folder, "package.json"), "utf8")) as {
+      readonly name: string;
+    };
+    await rename(folder, join(target, name));
   }
   await mkdir(join(target, ".bin"));
   const { bin } = JSON.parse(await readFile(join(target, "millrace", "package.json"), "utf8")) as {
@@ -78,13 +79,18 @@ test("the tarballs run in an empty folder, unpacked there and, in the long run, 
   await run("npm", [...pack, "-w", "client", "--include-workspace-root"], { cwd: root });
   const tarballs = (await readdir(folder)).map((name) => join(folder, name));
   assert.equal(tarballs.length, 2);
-  for (const tarball of tarballs) await assertTidy(tarball);
+  const folders: string[] = [];
+  for (const tarball of tarballs) {
+    const unpacked = await mkdtemp(join(folder, "unpacked-"));
+    await assertTidy(tarball, unpacked);
+    folders.push(join(unpacked, "package"));
+  }
   const ways: readonly (readonly [string, (cwd: string) => Promise<void>])[] = isLong
     ? [
         ["npm", (cwd) => install(cwd, tarballs, ["npm"])],
         ["npm 10", (cwd) => install(cwd, tarballs, ["npx", "-y", "npm@10"])],
       ]
-    : [["unpacked", (cwd) => unpack(cwd, tarballs)]];
+    : [["unpacked", (cwd) => unpack(cwd, folders)]];
   for (const [name, bring] of ways) {
     await context.test(name, async () => {
       const cwd = await mkdtemp(join(folder, "app-"));
@@ -119,19 +125,17 @@ test("the tarballs run in an empty folder, unpacked there and, in the long run, 
   }
 });
 
-/** What a stranger needs is in it, source maps lead somewhere, and nothing of the build or the tests comes along. */
-async function assertTidy(tarball: string): Promise<void> {
-  const { stdout } = await run("tar", ["-tzf", tarball], { maxBuffer: 2 ** 24 });
+/** It goes to `unpacked`: what a stranger needs is in it, source maps lead somewhere, and nothing of the build or the tests comes along. */
+async function assertTidy(tarball: string, unpacked: string): Promise<void> {
+  const { stdout } = await run("tar", ["-xvzf", tarball, "-C", unpacked], { maxBuffer: 2 ** 24 });
   const names = new Set(stdout.trimEnd().split("\n"));
   for (const name of ["README.md", "LICENSE", "package.json"])
     assert.ok(names.has(`package/${name}`), `${name} is not in ${tarball}`);
   for (const name of names) {
     assert.doesNotMatch(name, /tsbuildinfo|tsconfig|\/(test|build|bench|node_modules)\//);
   }
-  await using unpacked = await TempDir.make();
-  await run("tar", ["-xzf", tarball, "-C", unpacked.path]);
   for (const name of [...names].filter((each) => each.endsWith(".js.map"))) {
-    const map = JSON.parse(await readFile(unpacked.file(name), "utf8")) as {
+    const map = JSON.parse(await readFile(join(unpacked, name), "utf8")) as {
       readonly sources: readonly string[];
       readonly mappings: string;
     };
