@@ -31,6 +31,7 @@ export type {
 export {
   type BatchPolicy,
   type CallOptions,
+  type EndProfileOptions,
   Millrace,
   type MillraceOptions,
   type ProfileAsked,

@@ -139,6 +139,13 @@ export interface ProfileAsked {
   readonly seconds: number;
   /** Of a pipeline: what ONNX Runtime does in its runs, too. Default: false. */
   readonly operators?: boolean;
+  /** 1 to 64 letters, digits, `_` and `-`: a name of one's own by which `endProfile` ends this one, and nobody else's. */
+  readonly id?: string;
+}
+
+export interface EndProfileOptions extends CallOptions {
+  /** Of `ProfileAsked`. Without it whichever profile is taken ends, whoever asked for it. */
+  readonly id?: string;
 }
 
 export interface CallOptions {
@@ -403,17 +410,19 @@ export class Millrace implements AsyncDisposable {
    * ends it before, and what was seen so far is the answer.
    */
   async profile(asked: ProfileAsked, options: CallOptions = {}): Promise<ProfileResponse> {
-    const { of, seconds, operators = false } = asked;
+    const { of, seconds, operators = false, id } = asked;
     const query = new URLSearchParams({ of, seconds: `${seconds}`, operators: `${operators}` });
+    if (id !== undefined) query.set("id", id);
     const path = `v1/profile?${query.toString()}`;
     const body = await this.#get({ path, method: "POST" }, options);
     if (isRecord(body) && Array.isArray(body["nodes"])) return body as unknown as ProfileResponse;
     throw notTheAnswer("v1/profile");
   }
 
-  /** False: none was taken. */
-  async endProfile(options: CallOptions = {}): Promise<boolean> {
-    const body = await this.#get({ path: "v1/profile", method: "DELETE" }, options);
+  /** False: none of this id is taken. */
+  async endProfile({ id, ...options }: EndProfileOptions = {}): Promise<boolean> {
+    const path = id === undefined ? "v1/profile" : `v1/profile?id=${encodeURIComponent(id)}`;
+    const body = await this.#get({ path, method: "DELETE" }, options);
     if (isRecord(body) && typeof body["ended"] === "boolean") return body["ended"];
     throw notTheAnswer("v1/profile");
   }
