@@ -1,7 +1,7 @@
 /** Completion as the shells themselves give it, and the configuration file that `init` writes. */
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { mkdir, readdir, readFile, readlink, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { registerCommands } from "#src/cli/commands.js";
@@ -12,6 +12,7 @@ import { configVersionKey } from "#src/options/config-file.js";
 import { plainJson } from "#src/options/json-comments.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import { optionKeys } from "#src/options/table.js";
+import { finish } from "../support/finish.js";
 import { millrace } from "../support/serve-process.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -141,4 +142,21 @@ test("JSON with comments: what stands in a text is text, and every place stays",
   assert.deepEqual(JSON.parse(plain), { k: "// no /* no */, }", l: [1, 2] });
   assert.equal(plain.length, text.length);
   assert.equal(plain.split("\n").length, 3);
+});
+
+test("defect: of two runs of init at once the later one wrote over the file of the first, and a link was replaced", async () => {
+  await using dir = await TempDir.make();
+  const runs = await Promise.all(
+    [1, 2, 3].map(() => finish(spawn(process.execPath, [millrace, "init", dir.path]))),
+  );
+  assert.deepEqual(runs.map(({ code }) => code).toSorted(), [0, 2, 2]);
+  const refused = runs.filter(({ code }) => code === 2);
+  for (const { err } of refused) assert.match(err, /is there already; --force writes over it/);
+  assert.deepEqual(await readdir(dir.path), ["millrace.config.json"]);
+  const link = dir.file("linked", "millrace.config.json");
+  await mkdir(dir.file("linked"));
+  await symlink(dir.file("later.json"), link);
+  const again = await finish(spawn(process.execPath, [millrace, "init", dir.file("linked")]));
+  assert.equal(again.code, 2, again.err);
+  assert.equal(await readlink(link), dir.file("later.json"));
 });
