@@ -33,7 +33,7 @@ Where MILLRACE_NATS names the NATS servers:
   $ millrace models list
   $ millrace models default en-de@2                          en-de means this version from now on, everywhere
   $ millrace models default en-de@1                          back again
-  $ millrace models pull en-de@2 --into models/en-de
+  $ millrace models pull en-de@2 --out models/en-de
   $ millrace models remove en-de@1
 
 Servers fetch theirs with \`millrace serve --nats-models en-de\`, or \`all\`.
@@ -82,10 +82,6 @@ interface PushFlags extends Flags {
   readonly default?: boolean;
 }
 
-interface PullFlags extends Flags, HubFlags {
-  readonly into?: string;
-}
-
 interface DefaultFlags extends Flags {
   readonly from?: string;
 }
@@ -118,8 +114,7 @@ export function registerModels(program: Command): void {
     .description(
       "ORG/NAME: fetch what is needed of a repository of a Hugging Face hub; again: go on with it. Without a slash: fetch a version from the store, name@version or what the name means, into a new folder.",
     )
-    .option("--into <dir>", "the folder that is made; else name@version, or NAME, here")
-    .option("--out <dir>", "the same")
+    .option("--out <dir>", "the folder that is made; else name@version, or NAME, here")
     .option("--endpoint <url>", "the hub; else HF_ENDPOINT, else https://huggingface.co")
     .option("--revision <name>", "branch, tag or commit of the repository; else main")
     .option("--all", "every file of the repository, whether it is needed or not")
@@ -183,7 +178,7 @@ async function list(flags: Flags): Promise<void> {
   });
 }
 
-async function pull(model: string, flags: PullFlags): Promise<void> {
+async function pull(model: string, flags: HubFlags): Promise<void> {
   const { pullFromHub, isOfHub } = await import("./models-pull.js");
   if (isOfHub(model, flags)) {
     await pullFromHub(model, flags);
@@ -196,7 +191,7 @@ async function pull(model: string, flags: PullFlags): Promise<void> {
   const { fetchModel } = await import("../nats/fetch-model.js");
   await withBucket(flags, "find", async (bucket, signal) => {
     const record = await bucket.record(await versionOf(bucket, model));
-    const target = flags.into ?? flags.out ?? join(".", `${record.name}@${record.version}`);
+    const target = flags.out ?? join(".", `${record.name}@${record.version}`);
     const onProgress = progressOf("fetched");
     await fetchModel(bucket, record, { target, signal, onProgress }).catch((error: unknown) => {
       if (!(error instanceof MillraceError && error.code === "output_exists")) throw error;

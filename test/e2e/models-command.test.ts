@@ -48,7 +48,7 @@ test("push, list, pull, default: what comes back is what went, and a name means 
   assert.deepEqual([moved.code, moved.out], [exitCodes.outputInUse, ""]);
   const listed = await models(["list", "--nats", nats.url]);
   assert.match(listed.out, /^ {3}model .*\n {3}m@[0-9a-f]{12} .*\n\* {2}m@1 /);
-  const pulled = await models(["pull", "m", "--into", dir.file("back")], at);
+  const pulled = await models(["pull", "m", "--out", dir.file("back")], at);
   assert.equal(pulled.code, exitCodes.ok, pulled.err);
   assert.deepEqual(await readdir(dir.file("back")), ["model.onnx"]);
   assert.deepEqual(
