@@ -1,5 +1,5 @@
 /** What all commands share: help, and how errors leave. */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, type ParseOptionsResult } from "commander";
 import { MillraceError } from "millrace-client/wire";
 import { missingRuntime } from "../runtime/installed-runtime.js";
 import { version } from "../version.js";
@@ -26,9 +26,24 @@ With models of your own:
 \`millrace COMMAND --help\` has the flags of each, and more examples.
 `;
 
+/** A flag that there is not is told first: commander asks for those that are missing before. */
+class OwnCommand extends Command {
+  override createCommand(name?: string): Command {
+    return new OwnCommand(name);
+  }
+
+  override parseOptions(argv: string[]): ParseOptionsResult {
+    const parsed = super.parseOptions(argv);
+    // Of a command that has commands they are flags of these. Help that is asked for comes before both.
+    if (this.commands.length === 0 && parsed.unknown.length > 0)
+      for (const option of this.options) option.mandatory = false;
+    return parsed;
+  }
+}
+
 export function newProgram(): Command {
   return (
-    new Command("millrace")
+    new OwnCommand("millrace")
       .description(
         "Serves models from one queue: translation, embeddings, labels, ranks, text on pictures, any ONNX graph.",
       )
