@@ -42,6 +42,7 @@ import { ClientJobs } from "./jobs.js";
 import { type IndexedOcr, type Ocr, type OcrEachOptions, type OcrOptions, ocrTask } from "./ocr.js";
 import { gatherPictures, type Picture, type Pictures, pictureInputs } from "./pictures.js";
 import { policyOf } from "./policy.js";
+import type { EndProfileOptions, ProfileAsked } from "./profile.js";
 import { type RecordAsked, recordedLines } from "./record.js";
 import { isRecord } from "./reply.js";
 import {
@@ -131,21 +132,6 @@ export interface BatchPolicy {
   /** `inputsMax` of `SharingPolicy`. */
   readonly itemsMax: number;
   readonly charactersMax: number;
-}
-
-export interface ProfileAsked {
-  readonly of: string;
-  /** From 1 to 60. */
-  readonly seconds: number;
-  /** Of a pipeline: what ONNX Runtime does in its runs, too. Default: false. */
-  readonly operators?: boolean;
-  /** 1 to 64 letters, digits, `_` and `-`: a name of one's own by which `endProfile` ends this one, and nobody else's. */
-  readonly id?: string;
-}
-
-export interface EndProfileOptions extends CallOptions {
-  /** Of `ProfileAsked`. Without it whichever profile is taken ends, whoever asked for it. */
-  readonly id?: string;
 }
 
 export interface CallOptions {

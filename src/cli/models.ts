@@ -23,6 +23,8 @@ const linkKeys: readonly OptionKey[] = [
   "natsReplicas",
 ];
 const connectMsMax = 10_000;
+/** Longer than the link takes to close. */
+const leaveMsMax = 3_000;
 
 const examples = `
 Examples:
@@ -234,7 +236,6 @@ async function withBucket(
     json: _json,
     as: _as,
     default: _default,
-    into: _into,
     out: _out,
     endpoint: _endpoint,
     revision: _revision,
@@ -263,6 +264,7 @@ async function withBucket(
     const connection = await link
       .whenConnected(AbortSignal.any([late, ending.signal]))
       .catch((error: unknown) => {
+        leaveAnyway();
         if (!late.aborted) throw error;
         throw new MillraceError(
           "connection_failed",
@@ -286,6 +288,11 @@ async function withBucket(
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }
+}
+
+/** What the library leaves open of a dial that nobody answered would keep this process for good. */
+function leaveAnyway(): void {
+  setTimeout(() => process.exit(), leaveMsMax).unref();
 }
 
 async function versionOf(

@@ -90,7 +90,17 @@ function ignore(): void {}
 
 /** A reader that has left, as `head` does, is no error; what else a command wants of its output it says by a listener. */
 function onOutputError(error: NodeJS.ErrnoException): void {
-  if (error.code !== "EPIPE" && process.stdout.listenerCount("error") === 1) throw error;
+  if (error.code !== "EPIPE" && process.stdout.listenerCount("error") === 1) tellUnwritable(error);
+}
+
+/** The disk behind standard output is full, say. Once: what is written after it fails as well. */
+export function tellUnwritable(error: NodeJS.ErrnoException): void {
+  if (process.exitCode !== exitCodes.failed) {
+    const message = `standard output cannot be written to (${error.code ?? error.message})`;
+    tell(errorText({ code: "option_invalid", message }));
+  }
+  // The error may come when the command has already set its own.
+  process.exitCode = exitCodes.failed;
 }
 
 /** The one form of an error on a terminal: `code: message`, on every line of the message. */

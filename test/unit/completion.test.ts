@@ -32,6 +32,10 @@ const wanted: readonly (readonly [typed: string[], offered: string[], more?: tru
   [["jobs", "submit", "--idem"], ["--idempotency-key"]],
   [["completion", "z"], ["zsh"]],
   [["config", "mi"], ["migrate"]],
+  // Not of the command `status`.
+  [["jobs", "status", "--w"], [""]],
+  [["status", "--w"], ["--watch"]],
+  [["serve", "--port", "1", "--policy", "fc"], ["fcfs"]],
 ];
 
 test("bash offers commands, flags and choices", async () => {
@@ -149,7 +153,10 @@ test("defect: of two runs of init at once the later one wrote over the file of t
   const runs = await Promise.all(
     [1, 2, 3].map(() => finish(spawn(process.execPath, [millrace, "init", dir.path]))),
   );
-  assert.deepEqual(runs.map(({ code }) => code).toSorted(), [0, 2, 2]);
+  assert.deepEqual(
+    runs.map(({ code }) => code).toSorted((a, b) => Number(a) - Number(b)),
+    [0, 2, 2],
+  );
   const refused = runs.filter(({ code }) => code === 2);
   for (const { err } of refused) assert.match(err, /is there already; --force writes over it/);
   assert.deepEqual(await readdir(dir.path), ["millrace.config.json"]);
