@@ -33,10 +33,10 @@ export {
   type CallOptions,
   Millrace,
   type MillraceOptions,
-  type ProfileAsked,
 } from "./millrace.js";
 export type { IndexedOcr, Ocr, OcrEachOptions, OcrFields, OcrOptions } from "./ocr.js";
 export type { Picture, Pictures } from "./pictures.js";
+export type { EndProfileOptions, ProfileAsked } from "./profile.js";
 export type { TensorValues } from "./raw-tensors.js";
 export type { RecordAsked } from "./record.js";
 export type {

@@ -42,6 +42,7 @@ import { ClientJobs } from "./jobs.js";
 import { type IndexedOcr, type Ocr, type OcrEachOptions, type OcrOptions, ocrTask } from "./ocr.js";
 import { gatherPictures, type Picture, type Pictures, pictureInputs } from "./pictures.js";
 import { policyOf } from "./policy.js";
+import type { EndProfileOptions, ProfileAsked } from "./profile.js";
 import { type RecordAsked, recordedLines } from "./record.js";
 import { isRecord } from "./reply.js";
 import {
@@ -131,14 +132,6 @@ export interface BatchPolicy {
   /** `inputsMax` of `SharingPolicy`. */
   readonly itemsMax: number;
   readonly charactersMax: number;
-}
-
-export interface ProfileAsked {
-  readonly of: string;
-  /** From 1 to 60. */
-  readonly seconds: number;
-  /** Of a pipeline: what ONNX Runtime does in its runs, too. Default: false. */
-  readonly operators?: boolean;
 }
 
 export interface CallOptions {
@@ -403,17 +396,19 @@ export class Millrace implements AsyncDisposable {
    * ends it before, and what was seen so far is the answer.
    */
   async profile(asked: ProfileAsked, options: CallOptions = {}): Promise<ProfileResponse> {
-    const { of, seconds, operators = false } = asked;
+    const { of, seconds, operators = false, id } = asked;
     const query = new URLSearchParams({ of, seconds: `${seconds}`, operators: `${operators}` });
+    if (id !== undefined) query.set("id", id);
     const path = `v1/profile?${query.toString()}`;
     const body = await this.#get({ path, method: "POST" }, options);
     if (isRecord(body) && Array.isArray(body["nodes"])) return body as unknown as ProfileResponse;
     throw notTheAnswer("v1/profile");
   }
 
-  /** False: none was taken. */
-  async endProfile(options: CallOptions = {}): Promise<boolean> {
-    const body = await this.#get({ path: "v1/profile", method: "DELETE" }, options);
+  /** False: none of this id is taken. */
+  async endProfile({ id, ...options }: EndProfileOptions = {}): Promise<boolean> {
+    const path = id === undefined ? "v1/profile" : `v1/profile?id=${encodeURIComponent(id)}`;
+    const body = await this.#get({ path, method: "DELETE" }, options);
     if (isRecord(body) && typeof body["ended"] === "boolean") return body["ended"];
     throw notTheAnswer("v1/profile");
   }

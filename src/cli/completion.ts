@@ -136,10 +136,17 @@ ${words.join("\n")}
 }
 
 function fishText(root: Node): string {
-  const lines = ["# Made by `millrace completion`."];
+  const lines = [
+    "# Made by `millrace completion`.",
+    // Which word the command is: `jobs status` is not `status`.
+    "function __millrace_at",
+    "  set -l words (commandline -opc | string match -v -- '-*')",
+    '  test "$words[$argv[1]]" = $argv[2]',
+    "end",
+  ];
   for (const node of allOf(root)) {
     const words = node.path.split(" ").filter((word) => word !== "");
-    const seen = words.map((word) => `__fish_seen_subcommand_from ${word}`);
+    const seen = words.map((word, at) => `__millrace_at ${at + 2} ${word}`);
     const inner = node.commands.map((each) => each.path.split(" ").at(-1) ?? "");
     const none = inner.length === 0 ? [] : [`not __fish_seen_subcommand_from ${inner.join(" ")}`];
     const when = [...seen, ...none].join("; and ");

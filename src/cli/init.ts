@@ -1,5 +1,5 @@
 /** `millrace init`: a configuration file with every option in it, as a comment, with what it means and its default. */
-import { realpath, rm, stat, writeFile } from "node:fs/promises";
+import { realpath, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client/wire";
@@ -10,6 +10,7 @@ import type { Machine } from "../options/machine.js";
 import type { OptionKey } from "../options/options.js";
 import { resolveConfiguration } from "../options/resolve.js";
 import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js";
+import { linkNew } from "../platform/link.js";
 import { makeFolders } from "../platform/make-folders.js";
 import { move } from "../platform/move.js";
 import { writeProblem } from "../work/file-problem.js";
@@ -47,21 +48,27 @@ export function registerInit(program: Command): void {
 
 /** Whole, or not at all. */
 async function write(path: string, dir: string, force: boolean): Promise<void> {
-  if (!force && (await stat(path).catch(() => null)) !== null) {
-    const message = `${path} is there already; --force writes over it`;
-    throw new MillraceError("option_invalid", message);
-  }
   const partial = `${path}.${process.pid}.partial`;
+  let isWritten: boolean;
   try {
     await makeFolders(dir);
     await writeFile(partial, configurationText());
-    // What a link points to is replaced, and not the link.
-    await move(partial, await realpath(path).catch(() => path));
+    isWritten = force ? await writeOver(partial, path) : await linkNew(partial, path);
   } catch (cause) {
-    await rm(partial, { force: true }).catch(() => {});
     const message = `cannot write ${path}: ${writeProblem(cause)}`;
     throw new MillraceError("option_invalid", message, { cause });
+  } finally {
+    await rm(partial, { force: true }).catch(() => {});
   }
+  if (isWritten) return;
+  const message = `${path} is there already; --force writes over it`;
+  throw new MillraceError("option_invalid", message);
+}
+
+/** What a link points to is replaced, and not the link. */
+async function writeOver(partial: string, path: string): Promise<true> {
+  await move(partial, await realpath(path).catch(() => path));
+  return true;
 }
 
 /** JSON with comments, as `--config` takes it; with none of them taken away it sets nothing. */

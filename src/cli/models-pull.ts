@@ -13,7 +13,6 @@ import { runRemote } from "./remote.js";
 
 export interface HubFlags {
   readonly json?: boolean;
-  readonly into?: string;
   readonly out?: string;
   readonly endpoint?: string;
   readonly revision?: string;
@@ -55,7 +54,7 @@ export async function pullFromHub(name: string, flags: HubFlags): Promise<void> 
 }
 
 async function pullAndTell(name: string, flags: HubFlags, signal: AbortSignal): Promise<number> {
-  const dir = folderOf(name, flags);
+  const dir = flags.out ?? basename(name);
   const { hubOf } = await import("../hub/ask-hub.js");
   const { readRepository } = await import("../hub/repository.js");
   const { neededFiles } = await import("../hub/choose-files.js");
@@ -93,13 +92,6 @@ async function pullAndTell(name: string, flags: HubFlags, signal: AbortSignal): 
   print(flags, shown, () => `${text}\n`);
   tell(nextText(dir, files));
   return 0;
-}
-
-function folderOf(name: string, { into, out }: HubFlags): string {
-  if (into !== undefined && out !== undefined) {
-    throw new MillraceError("option_invalid", "--into and --out are the same: name one");
-  }
-  return out ?? into ?? basename(name);
 }
 
 /** Two that write into one folder would write into each other's files. @throws MillraceError `output_in_use` */

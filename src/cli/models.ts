@@ -23,6 +23,8 @@ const linkKeys: readonly OptionKey[] = [
   "natsReplicas",
 ];
 const connectMsMax = 10_000;
+/** Longer than the link takes to close. */
+const leaveMsMax = 3_000;
 
 const examples = `
 Examples:
@@ -33,7 +35,7 @@ Where MILLRACE_NATS names the NATS servers:
   $ millrace models list
   $ millrace models default en-de@2                          en-de means this version from now on, everywhere
   $ millrace models default en-de@1                          back again
-  $ millrace models pull en-de@2 --into models/en-de
+  $ millrace models pull en-de@2 --out models/en-de
   $ millrace models remove en-de@1
 
 Servers fetch theirs with \`millrace serve --nats-models en-de\`, or \`all\`.
@@ -82,10 +84,6 @@ interface PushFlags extends Flags {
   readonly default?: boolean;
 }
 
-interface PullFlags extends Flags, HubFlags {
-  readonly into?: string;
-}
-
 interface DefaultFlags extends Flags {
   readonly from?: string;
 }
@@ -118,8 +116,7 @@ export function registerModels(program: Command): void {
     .description(
       "ORG/NAME: fetch what is needed of a repository of a Hugging Face hub; again: go on with it. Without a slash: fetch a version from the store, name@version or what the name means, into a new folder.",
     )
-    .option("--into <dir>", "the folder that is made; else name@version, or NAME, here")
-    .option("--out <dir>", "the same")
+    .option("--out <dir>", "the folder that is made; else name@version, or NAME, here")
     .option("--endpoint <url>", "the hub; else HF_ENDPOINT, else https://huggingface.co")
     .option("--revision <name>", "branch, tag or commit of the repository; else main")
     .option("--all", "every file of the repository, whether it is needed or not")
@@ -183,7 +180,7 @@ async function list(flags: Flags): Promise<void> {
   });
 }
 
-async function pull(model: string, flags: PullFlags): Promise<void> {
+async function pull(model: string, flags: HubFlags): Promise<void> {
   const { pullFromHub, isOfHub } = await import("./models-pull.js");
   if (isOfHub(model, flags)) {
     await pullFromHub(model, flags);
@@ -196,7 +193,7 @@ async function pull(model: string, flags: PullFlags): Promise<void> {
   const { fetchModel } = await import("../nats/fetch-model.js");
   await withBucket(flags, "find", async (bucket, signal) => {
     const record = await bucket.record(await versionOf(bucket, model));
-    const target = flags.into ?? flags.out ?? join(".", `${record.name}@${record.version}`);
+    const target = flags.out ?? join(".", `${record.name}@${record.version}`);
     const onProgress = progressOf("fetched");
     await fetchModel(bucket, record, { target, signal, onProgress }).catch((error: unknown) => {
       if (!(error instanceof MillraceError && error.code === "output_exists")) throw error;
@@ -239,7 +236,6 @@ async function withBucket(
     json: _json,
     as: _as,
     default: _default,
-    into: _into,
     out: _out,
     endpoint: _endpoint,
     revision: _revision,
@@ -268,6 +264,7 @@ async function withBucket(
     const connection = await link
       .whenConnected(AbortSignal.any([late, ending.signal]))
       .catch((error: unknown) => {
+        leaveAnyway();
         if (!late.aborted) throw error;
         throw new MillraceError(
           "connection_failed",
@@ -291,6 +288,11 @@ async function withBucket(
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }
+}
+
+/** What the library leaves open of a dial that nobody answered would keep this process for good. */
+function leaveAnyway(): void {
+  setTimeout(() => process.exit(), leaveMsMax).unref();
 }
 
 async function versionOf(

@@ -1,4 +1,5 @@
 /** `millrace profile`: what a thread of a running server does, as a drawing and as files of profilers. */
+import { randomUUID } from "node:crypto";
 import { access, constants, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -96,12 +97,13 @@ async function takeUntil(
   signal: AbortSignal,
 ): Promise<ProfileResponse> {
   const answered = new AbortController();
-  const onAborted = (): void => void endUntil(client, answered.signal);
+  const id = randomUUID();
+  const onAborted = (): void => void endUntil(client, { id, signal: answered.signal });
   signal.addEventListener("abort", onAborted, { once: true });
   const stopTelling = tellProgress(flags);
   try {
     const { pipeline: of, seconds: asSeconds, operators = false } = flags;
-    return await client.profile({ of, seconds: asSeconds, operators });
+    return await client.profile({ of, seconds: asSeconds, operators, id });
   } finally {
     answered.abort();
     signal.removeEventListener("abort", onAborted);
@@ -112,10 +114,13 @@ async function takeUntil(
 const endAgainMs = 50;
 
 /** The request may not have arrived yet, and then there is nothing to end. */
-async function endUntil(client: Millrace, answered: AbortSignal): Promise<void> {
+async function endUntil(
+  client: Millrace,
+  own: { readonly id: string; readonly signal: AbortSignal },
+): Promise<void> {
   try {
-    while (!(await client.endProfile({ signal: answered })))
-      await sleep(endAgainMs, undefined, { signal: answered });
+    while (!(await client.endProfile(own)))
+      await sleep(endAgainMs, undefined, { signal: own.signal });
   } catch {
     // It was answered; or it cannot be ended, and the answer says why.
   }

@@ -1,5 +1,5 @@
 /** What all commands share: help, and how errors leave. */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, type ParseOptionsResult } from "commander";
 import { MillraceError } from "millrace-client/wire";
 import { missingRuntime } from "../runtime/installed-runtime.js";
 import { version } from "../version.js";
@@ -26,9 +26,24 @@ With models of your own:
 \`millrace COMMAND --help\` has the flags of each, and more examples.
 `;
 
+/** A flag that there is not is told first: commander asks for those that are missing before. */
+class OwnCommand extends Command {
+  override createCommand(name?: string): Command {
+    return new OwnCommand(name);
+  }
+
+  override parseOptions(argv: string[]): ParseOptionsResult {
+    const parsed = super.parseOptions(argv);
+    // Of a command that has commands they are flags of these. Help that is asked for comes before both.
+    if (this.commands.length === 0 && parsed.unknown.length > 0)
+      for (const option of this.options) option.mandatory = false;
+    return parsed;
+  }
+}
+
 export function newProgram(): Command {
   return (
-    new Command("millrace")
+    new OwnCommand("millrace")
       .description(
         "Serves models from one queue: translation, embeddings, labels, ranks, text on pictures, any ONNX graph.",
       )
@@ -75,7 +90,17 @@ function ignore(): void {}
 
 /** A reader that has left, as `head` does, is no error; what else a command wants of its output it says by a listener. */
 function onOutputError(error: NodeJS.ErrnoException): void {
-  if (error.code !== "EPIPE" && process.stdout.listenerCount("error") === 1) throw error;
+  if (error.code !== "EPIPE" && process.stdout.listenerCount("error") === 1) tellUnwritable(error);
+}
+
+/** The disk behind standard output is full, say. Once: what is written after it fails as well. */
+export function tellUnwritable(error: NodeJS.ErrnoException): void {
+  if (process.exitCode !== exitCodes.failed) {
+    const message = `standard output cannot be written to (${error.code ?? error.message})`;
+    tell(errorText({ code: "option_invalid", message }));
+  }
+  // The error may come when the command has already set its own.
+  process.exitCode = exitCodes.failed;
 }
 
 /** The one form of an error on a terminal: `code: message`, on every line of the message. */

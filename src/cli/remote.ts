@@ -2,8 +2,7 @@
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
-import { tell } from "./print.js";
-import { errorText } from "./program.js";
+import { tellUnwritable } from "./program.js";
 import { namedUrl, usualUrl } from "./server-url.js";
 
 export interface ServerFlags {
@@ -73,14 +72,8 @@ export async function runRemote(run: (signal: AbortSignal) => Promise<number>): 
       leave(exitCodes.ok);
       return;
     }
-    // Once: what is written after it fails as well.
-    if (leaveWith === null) {
-      const message = `standard output cannot be written to (${error.code ?? error.message})`;
-      tell(errorText({ code: "option_invalid", message }));
-    }
+    tellUnwritable(error);
     leave(exitCodes.failed);
-    // The error may come when the command has already set its own.
-    process.exitCode = exitCodes.failed;
   };
   process.once("SIGINT", onInterrupt).once("SIGTERM", onInterrupt);
   process.stdout.on("error", onPipe);

@@ -8,6 +8,7 @@ import { ProgressBar } from "./bulk/progress-bar.js";
 import { runBulk } from "./bulk/run-bulk.js";
 import { summaryText } from "./bulk/summary.js";
 import { openTextOutput } from "./bulk/text-output.js";
+import { tellTexts } from "./bulk/texts-or-file.js";
 import { amountOf, openWorkplace } from "./bulk/workplace.js";
 import { exitCodes } from "./exit-codes.js";
 import { tell } from "./print.js";
@@ -56,6 +57,7 @@ async function rerank({ query, file, flags }: Asked, signal: AbortSignal): Promi
   const lines = { linesBefore: 0, startByte: 0, prefix: null, blank: null, flag: "FILE" } as const;
   const source = await lineSource(file, lines, signal);
   await using out = await openTextOutput(flags.out, { input: file, signal });
+  await tellTexts([query], flags, () => ": the query comes first, then the file of lines");
   const work = { task: "rerank", amount: await amountOf(file) };
   await using client = await openWorkplace(flags, work, signal);
   const fields: RerankFields = {

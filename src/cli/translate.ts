@@ -8,6 +8,7 @@ import { ProgressBar } from "./bulk/progress-bar.js";
 import { runBulk } from "./bulk/run-bulk.js";
 import { summaryText } from "./bulk/summary.js";
 import { openTextOutput, type TextOutput } from "./bulk/text-output.js";
+import { tellTexts } from "./bulk/texts-or-file.js";
 import { amountOf, openWorkplace } from "./bulk/workplace.js";
 import { exitCodes } from "./exit-codes.js";
 import type { DurableFlags } from "./jobs/durable-translate.js";
@@ -69,6 +70,7 @@ async function translate(
   }
   const source = await sourceOf(args, flags, signal);
   await using out = await openTextOutput(flags.out, { input: flags.datafile ?? null, signal });
+  await tellTexts(args, flags, (path) => `: --datafile ${path} has its lines translated`);
   const amount = await amountOf(args.length > 0 ? args : (flags.datafile ?? "-"));
   await using client = await openWorkplace(flags, { task: "translate", amount }, signal);
   const startedMs = performance.now();

@@ -1,6 +1,6 @@
 /** What to do about an error, beyond what its code says: of a connection, its cause is known here. */
 import { CommanderError } from "commander";
-import { errorRegistry, type MillraceError } from "millrace-client/wire";
+import { type ErrorCode, errorRegistry, type MillraceError } from "millrace-client/wire";
 import { missingRuntime } from "../runtime/installed-runtime.js";
 import { AdvisedError } from "./advised-error.js";
 import { withoutControls } from "./without-controls.js";
@@ -16,6 +16,14 @@ const strangers: readonly string[] = [
 /** Commands whose flags are the server's options: what the registry says of these is meant of them. */
 const optionCommands: readonly string[] = ["", "serve", "config"];
 
+/** What the registry says of these is meant of requests, and headers are nothing that is typed here. */
+const adviceOfKeys: Readonly<Partial<Record<ErrorCode, string>>> = {
+  unauthenticated:
+    "The variable MILLRACE_KEY, or --key, has the key; `millrace keys add` makes one where the server is.",
+  forbidden:
+    "Ask for what the message names, or name a key that may by the variable MILLRACE_KEY or --key; `millrace keys add --help` says what keys may.",
+};
+
 /** `called`: the command as it is typed behind `millrace`: `jobs submit`. */
 export function whatToDo(error: MillraceError, called = ""): string {
   if (error instanceof AdvisedError) return error.advice;
@@ -25,6 +33,8 @@ export function whatToDo(error: MillraceError, called = ""): string {
   const isUsage = error.code === "option_invalid" && !optionCommands.includes(called);
   if (isUsage || error.cause instanceof CommanderError)
     return `\`${["millrace", ...called.split(" "), "--help"].filter(Boolean).join(" ")}\` has what it takes, and examples.`;
+  const ofKeys = adviceOfKeys[error.code];
+  if (ofKeys !== undefined) return ofKeys;
   if (missingRuntime(error.cause) !== null)
     return "docs/platforms.md says more: Installing behind a firewall.";
   if (error.code !== "connection_failed") return errorRegistry[error.code].whatToDo;

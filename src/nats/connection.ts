@@ -140,7 +140,7 @@ export class NatsLink implements AsyncDisposable {
     });
   }
 
-  /** Flushes what was sent and ends it, within two seconds whatever NATS does. A second call gets the first one's promise. */
+  /** Flushes what was sent and ends it, within six seconds whatever NATS does. A second call gets the first one's promise. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -169,7 +169,8 @@ export class NatsLink implements AsyncDisposable {
         connection.close().catch(() => {}),
       );
     }
-    await this.#living;
+    // Who is dialled may answer nothing.
+    await within(closeMsMax, this.#living);
     this.#listeners.clear();
   }
 

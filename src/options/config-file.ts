@@ -22,6 +22,9 @@ const renames: readonly ReadonlyMap<string, string>[] = [
   ]),
 ];
 
+/** Of what reads a value some go down by calls, and a stack has an end. */
+const nestingMax = 32;
+
 export interface ConfigFile {
   /** As the file has it; 0 where it says none. */
   readonly version: number;
@@ -63,7 +66,8 @@ export function readConfigurationText(path: string, text: string): ReadConfig {
       "serve it with the Millrace that wrote it, or take the file from before the upgrade";
     return { problem: `${configVersionKey} in ${path} is ${version}, ${reads}: ${cure}` };
   }
-  return { version, values: others };
+  // Zero may be written as -0.
+  return { version: Math.abs(version), values: others };
 }
 
 /** What a key of a file of that version is called today; a key that was never renamed is itself. */
@@ -76,6 +80,9 @@ type Parsed = { readonly value: Readonly<Record<string, unknown>> } | { readonly
 function parse(text: string): Parsed {
   try {
     const value: unknown = JSON.parse(plainJson(text));
+    if (isNestedDeeper(value, nestingMax)) {
+      return { problem: `no option has values nested more than ${nestingMax} deep` };
+    }
     if (typeof value === "object" && value !== null && !Array.isArray(value)) {
       return { value: { ...value } };
     }
@@ -83,4 +90,9 @@ function parse(text: string): Parsed {
   } catch (error) {
     return { problem: messageOf(error) };
   }
+}
+
+function isNestedDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((each) => isNestedDeeper(each, levels - 1));
 }

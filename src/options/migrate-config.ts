@@ -77,8 +77,9 @@ function withVersion(text: string): string {
   const own = keys.findLast(({ key }) => key === configVersionKey);
   if (own !== undefined) {
     const [before, after] = [text.slice(0, own.to), text.slice(own.to)];
-    const value = /^[\s:]*\d+/.exec(plainJson(after))?.[0] ?? "";
-    const kept = after.slice(0, value.length).replace(/\d+$/, String(configVersion));
+    // Zero may be written as -0 or 0e5.
+    const value = /^[\s:]*[-\d.eE+]+/.exec(plainJson(after))?.[0] ?? "";
+    const kept = after.slice(0, value.length).replace(/[-\d.eE+]+$/, String(configVersion));
     return `${before}${kept}${after.slice(value.length)}`;
   }
   const start = plainJson(text).indexOf("{") + 1;

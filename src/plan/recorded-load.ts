@@ -79,7 +79,10 @@ export function recordedLoad(
   const calls = ofKnown.map((request): RecordedCall => {
     return { ...request, endMs: ends.get(request.id)?.atMs ?? null, isGuessed: false };
   });
-  const guessed = guessedCalls(forRoom, calls);
+  const guessed = guessedCalls(
+    forRoom.filter(({ model }) => model === null || known.has(model)),
+    calls,
+  );
   const gaps = {
     openBefore: head.openRequests,
     linesLeftOut,

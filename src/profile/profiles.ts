@@ -46,12 +46,18 @@ export interface AskedProfile {
   readonly of: string;
   readonly ms: number;
   readonly operators: boolean;
+  /** By which its caller ends it, and no other one. */
+  readonly id?: string;
+}
+
+interface Taken {
+  readonly id: string | undefined;
+  readonly end: AbortController;
 }
 
 export class Profiles implements Disposable {
   readonly #parts: ProfilesParts;
-  /** Ends the one that is taken. */
-  #end: AbortController | null = null;
+  #taken: Taken | null = null;
 
   constructor(parts: ProfilesParts) {
     this.#parts = parts;
@@ -62,18 +68,21 @@ export class Profiles implements Disposable {
    * @throws MillraceError `queue_full`: one is taken already; `bad_request`: there is no such pipeline, or `front` runs no operators; `not_ready`: it is not up;
    * `worker_lost`: it ended meanwhile; `draining`
    */
-  async take({ of, ms, operators }: AskedProfile, departed: AbortSignal): Promise<ProfileResponse> {
+  async take(
+    { of, ms, operators, id }: AskedProfile,
+    departed: AbortSignal,
+  ): Promise<ProfileResponse> {
     if (this.#parts.isDraining()) throw new MillraceError("draining", "the server is stopping");
     if (of === frontName && operators) {
       const message = "the server's own thread runs no model: name a pipeline with `of`";
       throw new MillraceError("bad_request", message, { param: "operators" });
     }
-    if (this.#end !== null) {
+    if (this.#taken !== null) {
       const message = `a profile is taken already: try again in ${profileSecondsMax} seconds at most, or end it with DELETE /v1/profile`;
       throw new MillraceError("queue_full", message);
     }
     const end = new AbortController();
-    this.#end = end;
+    this.#taken = { id, end };
     const timer = setTimeout(() => end.abort(), ms);
     const onDeparted = (): void => end.abort();
     departed.addEventListener("abort", onDeparted, { once: true });
@@ -86,14 +95,16 @@ export class Profiles implements Disposable {
     } finally {
       clearTimeout(timer);
       departed.removeEventListener("abort", onDeparted);
-      this.#end = null;
+      this.#taken = null;
     }
   }
 
-  /** Whoever waits for one gets what was seen so far. False: there is none. */
-  end(): boolean {
-    this.#end?.abort();
-    return this.#end !== null;
+  /** The one of this id, or without it whichever is taken: whoever waits for it gets what was seen so far. False: there is none. */
+  end(id?: string): boolean {
+    const taken = this.#taken;
+    if (taken === null || (id !== undefined && id !== taken.id)) return false;
+    taken.end.abort();
+    return true;
   }
 
   [Symbol.dispose](): void {

@@ -12,6 +12,8 @@ const amount = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const positive = z.number().positive().max(Number.MAX_SAFE_INTEGER);
 const ms = z.number().nonnegative().max(msMax);
 const count = z.number().int().nonnegative();
+/** Pipelines and models of a server: what is planned goes through all calls for each of them. */
+const namesMax = 1_024;
 const workClass = z.enum(["realtime", "bulk"]);
 const kind = z.enum(["realtime", "bulk", "shared"]);
 const atMs = z.number().min(-msMax).max(msMax);
@@ -38,23 +40,26 @@ const head = z.object({
         pipelineId: z.string(),
         kind,
         modelMemoryBytesMax: amount,
-        resident: z.array(z.string()),
+        resident: z.array(z.string()).max(namesMax),
       }),
     )
-    .min(1),
-  models: z.array(
-    z.object({
-      model: z.string(),
-      engine: z.enum(["generation", "staged"]),
-      mode: z.enum(["continuous", "one-shot"]),
-      keep: z.enum(["pinned", "preloaded", "on-demand"]),
-      bytes: amount,
-      loadMs: ms,
-      rowsMax: z.number().int().positive(),
-      runRowsMax: z.number().int().positive().nullable(),
-      learned: z.record(z.string(), z.object({ perRunMs: ms, perUnitMs: ms })),
-    }),
-  ),
+    .min(1)
+    .max(namesMax),
+  models: z
+    .array(
+      z.object({
+        model: z.string(),
+        engine: z.enum(["generation", "staged"]),
+        mode: z.enum(["continuous", "one-shot"]),
+        keep: z.enum(["pinned", "preloaded", "on-demand"]),
+        bytes: amount,
+        loadMs: ms,
+        rowsMax: z.number().int().positive(),
+        runRowsMax: z.number().int().positive().nullable(),
+        learned: z.record(z.string(), z.object({ perRunMs: ms, perUnitMs: ms })),
+      }),
+    )
+    .max(namesMax),
   openRequests: count,
 });
 

@@ -16,11 +16,12 @@ import { hasCode, messageOf } from "../work/thrown.js";
 import { readRecordLine } from "./line-schema.js";
 
 /** What a file may become in memory as text: a bomb of a few KB would else be gigabytes. */
-const textBytesMax = 1024 * 1024 * 1024;
+const textBytesMax = 512 * 1024 * 1024;
 /** A request with the most costs that are told apart is a tenth of it. */
 const lineCharactersMax = 1024 * 1024;
-/** Each is some 2 KB in memory while it is planned with. */
-const usualRequestsMax = 1_000_000;
+const usualLimits: RecordingLimits = { linesMax: 1_000_000, partsMax: 4_000_000 };
+/** Each is looked for in all runs. */
+const stageNamesMax = 256;
 const flushEveryMs = 1_000;
 
 export class RecordingWriter implements AsyncDisposable {
@@ -114,25 +115,37 @@ export interface Recording {
   readonly isCut: boolean;
 }
 
-/** @throws MillraceError `option_invalid`: there is no such file, it is no recording that this version reads, or holds more requests */
+export interface RecordingLimits {
+  /** Of requests, of their ends, and of all other lines: a request is some 2 KB in memory while it is planned with. */
+  readonly linesMax: number;
+  /** Costs of requests and sizes of runs, in all: some 80 bytes in memory for ten characters. */
+  readonly partsMax: number;
+}
+
+/**
+ * @throws MillraceError `option_invalid`: there is no such file, it is no recording that this version reads, or holds more than is read
+ */
 export async function readRecording(
   path: string,
-  requestsMax: number = usualRequestsMax,
+  limits: RecordingLimits = usualLimits,
 ): Promise<Recording> {
   const lines: RecordLine[] = [];
   let head: RecordHead | null = null;
   const fail = (why: string): MillraceError =>
     new MillraceError("option_invalid", `${path}: ${why}`);
   try {
-    let [at, requests] = [0, 0];
+    const amounts = new Amounts(limits);
+    let at = 0;
     for await (const text of textLines(path)) {
       at += 1;
       const line = parsedLine(text, at, fail);
-      if (line.type === "request") requests += 1;
-      if (requests > requestsMax)
-        throw fail(`holds more than ${requestsMax} requests: record for a shorter time`);
-      if (head === null) head = headOf(line, fail);
-      else lines.push(line);
+      if (head === null) {
+        head = headOf(line, fail);
+        continue;
+      }
+      const problem = amounts.add(line);
+      if (problem !== null) throw fail(problem);
+      lines.push(line);
     }
   } catch (error) {
     if (error instanceof MillraceError) throw error;
@@ -144,6 +157,45 @@ export async function readRecording(
   }
   if (head === null) throw fail("holds nothing of a recording");
   return { head, lines, isCut: lines.at(-1)?.type !== "closed" };
+}
+
+/** What was read so far, each kind bounded by itself. */
+class Amounts {
+  readonly #limits: RecordingLimits;
+  readonly #lines = new Map<string, number>();
+  readonly #stages = new Set<string>();
+  #parts = 0;
+
+  constructor(limits: RecordingLimits) {
+    this.#limits = limits;
+  }
+
+  /** Why no more of it is read; else null. */
+  add(line: RecordLine): string | null {
+    const { linesMax, partsMax } = this.#limits;
+    const kind = kindOf(line);
+    const count = (this.#lines.get(kind) ?? 0) + 1;
+    this.#lines.set(kind, count);
+    if (count > linesMax) return moreThan(linesMax, kind);
+    if (line.type === "request") this.#parts += line.items.length;
+    if (line.type === "runs")
+      for (const { stage, sizes } of line.stages) {
+        this.#stages.add(stage);
+        this.#parts += 1 + sizes.length;
+      }
+    if (this.#stages.size > stageNamesMax) return `names more than ${stageNamesMax} stages`;
+    return this.#parts > partsMax ? moreThan(partsMax, "costs of requests and runs") : null;
+  }
+}
+
+function moreThan(most: number, what: string): string {
+  return `holds more than ${most} ${what}: record for a shorter time`;
+}
+
+function kindOf({ type }: RecordLine): string {
+  // One that was refused is replayed as a request, too.
+  if (type === "request" || type === "refused") return "requests";
+  return type === "end" ? "ends of requests" : "lines between requests";
 }
 
 type Fail = (why: string) => MillraceError;

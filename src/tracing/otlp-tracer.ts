@@ -31,6 +31,7 @@ import {
   type Sampler,
   SamplingDecision,
   type SamplingResult,
+  type SpanExporter,
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
@@ -64,7 +65,20 @@ const exportSpansMax = 512;
 const exportDelayMs = 1_000;
 /** A batch has as many requests as a pipeline has rows, and a request is in many batches. */
 const linksMax = 512;
+/** As the SDK numbers it. */
+const succeeded = 0;
 const attributeCharactersMax = 256;
+/** A request to a collector that hangs keeps its process: no longer than a server that stops waits for the last spans. */
+const exportMsMax = 5_000;
+const timeoutVariables = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+
+/** Where the variables name a timeout, they are heard. */
+export function exportTimeout(variables: NodeJS.ProcessEnv = process.env): {
+  readonly timeoutMillis?: number;
+} {
+  const isNamed = timeoutVariables.some((name) => (variables[name] ?? "").trim() !== "");
+  return isNamed ? {} : { timeoutMillis: exportMsMax };
+}
 
 export class OtlpTracer implements Tracer {
   readonly #provider: TracerProvider;
@@ -73,9 +87,9 @@ export class OtlpTracer implements Tracer {
   constructor(parts: OtlpTracerParts) {
     const { url, sampleRatio, queueSpansMax, identity } = parts;
     // What the flags do not say it reads from OTEL_EXPORTER_OTLP_*: headers with keys, certificates, timeout, compression.
-    const exporter = new OTLPTraceExporter({ url: tracesUrlOf(url) });
+    const exporter = new OTLPTraceExporter({ url: tracesUrlOf(url), ...exportTimeout() });
     const processor = new BatchSpanProcessor({
-      exporter,
+      exporter: new NeverFailingExporter(exporter),
       maxQueueSize: queueSpansMax,
       maxExportBatchSize: Math.min(exportSpansMax, queueSpansMax),
       scheduledDelayMillis: exportDelayMs,
@@ -113,6 +127,28 @@ export class OtlpTracer implements Tracer {
       msMax,
       this.#provider.shutdown().catch(() => {}),
     );
+  }
+}
+
+/**
+ * What became of spans is told by the error, and never as a failure: behind one the SDK forgets that a request is under way and sends others
+ * beside it.
+ */
+class NeverFailingExporter implements SpanExporter {
+  readonly #exporter: OTLPTraceExporter;
+
+  constructor(exporter: OTLPTraceExporter) {
+    this.#exporter = exporter;
+  }
+
+  export(...[spans, done]: Parameters<SpanExporter["export"]>): void {
+    this.#exporter.export(spans, ({ code, error = new Error("not exported") }) =>
+      done(code === succeeded ? { code } : { code: succeeded, error }),
+    );
+  }
+
+  async shutdown(): Promise<void> {
+    await this.#exporter.shutdown();
   }
 }
 

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { promisify } from "node:util";
+import { Millrace, MillraceError } from "millrace-client";
 import type {
   ProfileNode,
   ProfileResponse,
@@ -32,6 +33,8 @@ const answering = (_: string, { until: ends }: AskedSampling) =>
     if (ends.aborted) answer();
     else ends.addEventListener("abort", answer);
   });
+const onlyOfP = (...asked: Parameters<typeof answering>) =>
+  asked[0] === "p" ? answering(...asked) : null;
 const madeProfile: SampledProfile = {
   sampledMs: 1,
   everyMs: 1,
@@ -160,6 +163,55 @@ test("one at a time; whoever ends it or leaves makes room for the next", async (
   assert.equal((await fetch(`${path}?seconds=61`, { method: "POST" })).status, 400);
 });
 
+test("defect: whoever ended a profile ended somebody else's", async () => {
+  const profiles = new Profiles({ ...stillServer, ofPipeline: onlyOfP });
+  await using front = await TestFront.start({}, { profiles });
+  await using client = new Millrace(front.url, { retry: { attemptsMax: 1 } });
+  const asked = { of: "p", seconds: 60 };
+  const taking = client.profile({ ...asked, id: "mine" });
+  await until(async () => {
+    const other = client.profile({ of: "nobody", seconds: 1, id: "other" });
+    return await other.then(
+      () => false,
+      (error: unknown) => error instanceof MillraceError && error.code === "queue_full",
+    );
+  });
+  assert.equal(await client.endProfile({ id: "other" }), false);
+  assert.equal(await client.endProfile({ id: "mine" }), true);
+  assert.equal((await taking).everyMs, 7);
+  assert.equal(await client.endProfile({ id: "mine" }), false);
+  // One without an id ends by no id; whoever names none ends any.
+  const nameless = profiles.take({ of: "p", ms: 60_000, operators: false }, never);
+  assert.equal(await client.endProfile({ id: "mine" }), false);
+  assert.equal(await client.endProfile(), true);
+  assert.equal((await nameless).everyMs, 7);
+  await assert.rejects(client.profile({ ...asked, id: "no/such" }), { code: "bad_request" });
+});
+
+test("defect: Ctrl-C of the command ended whichever profile was taken", async () => {
+  const ends: (string | undefined)[] = [];
+  class WatchedProfiles extends Profiles {
+    override end(id?: string): boolean {
+      ends.push(id);
+      return super.end(id);
+    }
+  }
+  const profiles = new WatchedProfiles({ ...stillServer, ofPipeline: onlyOfP });
+  await using front = await TestFront.start({}, { profiles });
+  await using dir = await TempDir.make();
+  const of = ["--pipeline", "p", "--seconds", "60", "--out", dir.path];
+  const child = spawn(process.execPath, [millrace, "profile", front.url, ...of]);
+  const closed = once(child, "close");
+  await until(async () => {
+    const asked = await fetch(`${front.url}/v1/profile?of=nobody`, { method: "POST" });
+    return asked.status === 429;
+  });
+  child.kill("SIGINT");
+  assert.deepEqual(await closed, [130, null]);
+  await readFile(dir.file("millrace-p.svg"), "utf8");
+  assert.match(ends[0] ?? "", /^[\w-]{36}$/);
+});
+
 test("a server that stops takes none, and a key that may not administrate gets none", async () => {
   const profiles = new Profiles({ ...stillServer, isDraining: () => true, ofPipeline: () => null });
   await assert.rejects(
@@ -230,9 +282,7 @@ test("a server that stops ends the profile that is taken, and answers with what 
 });
 
 test("the command: Ctrl-C keeps what was seen; formats; files that are there, and that cannot be", async () => {
-  const ofPipeline = (...asked: Parameters<typeof answering>) =>
-    asked[0] === "p" ? answering(...asked) : null;
-  const profiles = new Profiles({ ...stillServer, ofPipeline });
+  const profiles = new Profiles({ ...stillServer, ofPipeline: onlyOfP });
   await using front = await TestFront.start({}, { profiles });
   await using dir = await TempDir.make();
   const command = (...flags: readonly string[]) =>

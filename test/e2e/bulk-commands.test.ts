@@ -252,7 +252,7 @@ test("attack: --restart into the file that is read, by any name, leaves it as it
     for (const out of [from, link]) {
       const refused = await runHere([command, from, "--out", out, "--restart"], server);
       assert.equal(refused.code, exitCodes.usage);
-      assert.match(refused.err, /--out: cannot use .*\.jsonl \(it is the input\)/);
+      assert.match(refused.err, /--out: cannot use .*\.jsonl: it is the input/);
       assert.equal(await readFile(from, "utf8"), "one\ntwo\n");
     }
   }
@@ -272,7 +272,7 @@ test("defect: translate and rerank leave the file that they read, too", async ()
     for (const out of [from, link]) {
       const refused = await runHere([...args, "--out", out], server);
       assert.equal(refused.code, exitCodes.usage);
-      assert.match(refused.err, /--out: cannot use .*\.txt \(it is the input\)/);
+      assert.match(refused.err, /--out: cannot use .*\.txt: it is the input/);
     }
   }
   assert.equal(server.exchanges.length, 0);
@@ -322,7 +322,7 @@ test("wrong flags and files that are not there: nothing is sent, and nothing is 
       ["embed", join(dir.path, "none.txt"), "--out", out],
       /^option_invalid: FILE: there is no .*none\.txt\n/,
     ],
-    [["embed", dir.path, "--out", out], /^option_invalid: FILE: cannot use .* \(it is a folder\)/],
+    [["embed", dir.path, "--out", out], /^option_invalid: FILE: cannot use .*: it is a folder/],
     [["embed", "-", "--out", join(dir.path, "out.csv")], /must end in \.npy or \.jsonl/],
     [
       ["embed", "-", "--pooling", "none", "--out", join(dir.path, "out.npy")],

@@ -189,6 +189,34 @@ test("config: each value with its source, the machine, and the models' own setti
   );
 });
 
+test("defect: a full disk behind what needs no server, help among it, was a bug's stack", async () => {
+  const full = openSync("/dev/full", "w");
+  const ended = await Promise.all(
+    [
+      ["status", "--help"],
+      ["completion", "zsh"],
+    ].map(async (args) => {
+      const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", full, "pipe"] });
+      assert.ok(child.stderr !== null);
+      return await Promise.all([text(child.stderr), once(child, "close")]);
+    }),
+  );
+  closeSync(full);
+  for (const [err, [code]] of ended) {
+    assert.equal(err, "option_invalid: standard output cannot be written to (ENOSPC)\n");
+    assert.equal(code, exitCodes.failed);
+  }
+});
+
+test("defect: whoever watched a job at what is no Millrace was told that it goes on", async () => {
+  await using server = await serveHttp(({ response }) => {
+    response.writeHead(200, { "content-type": "text/html" }).end("<p>hello</p>");
+  });
+  const { code, err } = await finish(start(["jobs", "watch", "job-1", "--url", server.url]));
+  assert.equal(code, exitCodes.unreachable, err);
+  assert.match(err, /^response_invalid: /);
+});
+
 test("a full disk behind standard output, and a folder as --out, are errors in one line", async () => {
   await using server = await serveHttp(answer);
   const full = openSync("/dev/full", "w");
@@ -202,7 +230,7 @@ test("a full disk behind standard output, and a folder as --out, are errors in o
   await using dir = await TempDir.make();
   const out = await finish(start(["translate", "a", "--out", dir.path, "--url", server.url]));
   assert.equal(out.code, exitCodes.usage);
-  assert.match(out.err, /^option_invalid: --out: cannot use .* \(it is a folder\)\n/);
+  assert.match(out.err, /^option_invalid: --out: cannot use .*: it is a folder\n/);
   assert.equal(server.exchanges.length, 1);
 });
 

@@ -131,7 +131,7 @@ test("commands and client send their key, over TLS too, and say what is wrong wi
     millrace(["status", "--url", admin, "--key", `${key}x`], trusted),
   ]);
   assert.equal(stranger.code, exitCodes.refused, stranger.err);
-  assert.match(stranger.err, /^unauthenticated: .*\nSend `Authorization: Bearer KEY`/);
+  assert.match(stranger.err, /^unauthenticated: .*\nThe variable MILLRACE_KEY, or --key/);
   assert.deepEqual([keyed.code, keyed.out], [exitCodes.ok, "ba\n"], keyed.err);
   assert.equal(byVariable.code, exitCodes.ok, byVariable.err);
   assert.match(misplaced.err, /--admin-port, give that address/);

@@ -171,11 +171,12 @@ test("texts and pictures that stand in the command, without a file of them", asy
   writeColourClassifier(join(models, "colours"));
   const shown = join(dir.path, "shown.png");
   await quarters(16, 16).png().toFile(shown);
-  const [embedded, word, given, picture] = await Promise.all([
+  const [embedded, word, given, picture, asked] = await Promise.all([
     finish(start(["embed", "Good morning."])),
     finish(start(["embed", "Hello"])),
     finish(start(["embed", "--text", "Hello", "in.txt", "--quiet"])),
     finish(start(["classify", shown, "--models", models, "--top-k", "1", "--quiet"])),
+    finish(start(["translate", shown, "none.txt", "Hello"])),
   ]);
   const rowsOf = ({ out }: { readonly out: string }) =>
     out
@@ -193,9 +194,17 @@ test("texts and pictures that stand in the command, without a file of them", asy
   assert.equal(given.err, "");
   assert.equal(rowsOf(picture)[0]?.labels.length, 1);
   assert.equal(picture.err, "");
+  // defect: a file that somebody meant was translated as a text, and nothing was said of it.
+  const [first, second, ...rest] = asked.err.split("\n");
+  assert.equal(
+    first,
+    `millrace: ${shown} is a file, and is taken as a text: --datafile ${shown} has its lines translated`,
+  );
+  assert.equal(second, "millrace: there is no file none.txt: it is taken as a text");
+  assert.doesNotMatch(rest.join("\n"), /taken as/);
   assert.deepEqual(
-    [embedded, word, given, picture].map(({ code }) => code),
-    [0, 0, 0, 0],
+    [embedded, word, given, picture, asked].map(({ code }) => code),
+    [0, 0, 0, 0, 0],
   );
 });
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { connect } from "@nats-io/transport-node";
@@ -48,13 +49,31 @@ test("push, list, pull, default: what comes back is what went, and a name means 
   assert.deepEqual([moved.code, moved.out], [exitCodes.outputInUse, ""]);
   const listed = await models(["list", "--nats", nats.url]);
   assert.match(listed.out, /^ {3}model .*\n {3}m@[0-9a-f]{12} .*\n\* {2}m@1 /);
-  const pulled = await models(["pull", "m", "--into", dir.file("back")], at);
+  const pulled = await models(["pull", "m", "--out", dir.file("back")], at);
   assert.equal(pulled.code, exitCodes.ok, pulled.err);
   assert.deepEqual(await readdir(dir.file("back")), ["model.onnx"]);
   assert.deepEqual(
     await readFile(dir.file("back", "model.onnx")),
     await readFile(dir.file("m", "model.onnx")),
   );
+});
+
+test("defect: where something listens that is no NATS and says nothing, the command never ended, by Ctrl-C neither", async () => {
+  const sockets: Socket[] = [];
+  const silent = createServer((socket) => sockets.push(socket)).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  try {
+    const { port } = silent.address() as AddressInfo;
+    const args = [main, "models", "list", "--nats", `nats://127.0.0.1:${port}`];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const ended = Promise.all([text(child.stderr), once(child, "close")]);
+    await until(() => sockets.length > 0);
+    child.kill("SIGINT");
+    assert.deepEqual(await ended, ["", [exitCodes.interrupted, null]]);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  }
 });
 
 test("defect: Ctrl-C of a push was a bug's stack while it read, and a lost connection while it sent", {

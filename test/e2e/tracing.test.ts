@@ -291,8 +291,7 @@ describe("traces", { concurrency: 3 }, () => {
         await embedded(server.url);
         return (await dropped()) > 100;
       });
-      // Not once a span: an embedding has six, and what the collector is sent has eight or has waited a second. No time tells how many:
-      // after a failed export the SDK sends several at once.
+      // Not once a span: an embedding has six, and what the collector is sent has eight or has waited a second.
       assert.ok(collector.requests < asked, `${collector.requests} requests of ${asked}`);
       collector.mood = "refuses";
       assert.equal(

@@ -56,8 +56,8 @@ export interface CollectedSpan {
   readonly resource: Readonly<Record<string, Value>>;
 }
 
-/** What it does with what comes: takes it, refuses it for now, or does not answer. */
-export type CollectorMood = "takes" | "refuses" | "hangs";
+/** What it does with what comes: takes it, refuses it for now, does not answer, or answers when it is told to. */
+export type CollectorMood = "takes" | "refuses" | "hangs" | "holds";
 
 export class OtlpCollector implements AsyncDisposable {
   readonly spans: CollectedSpan[] = [];
@@ -65,6 +65,7 @@ export class OtlpCollector implements AsyncDisposable {
   requests = 0;
   /** Bytes of all bodies, to look for texts in. */
   readonly bodies: Buffer[] = [];
+  readonly #held: ServerResponse[] = [];
   readonly #server: Server;
 
   static async start(): Promise<OtlpCollector> {
@@ -81,6 +82,15 @@ export class OtlpCollector implements AsyncDisposable {
 
   get url(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** Requests that wait for `answerHeld`. */
+  get held(): number {
+    return this.#held.length;
+  }
+
+  answerHeld(status: number): void {
+    for (const response of this.#held.splice(0)) response.writeHead(status).end();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -114,6 +124,11 @@ export class OtlpCollector implements AsyncDisposable {
     this.requests += 1;
     const body = await buffer(request);
     if (this.mood === "hangs") return;
+    if (this.mood === "holds") {
+      this.bodies.push(body);
+      this.#held.push(response);
+      return;
+    }
     if (this.mood === "refuses") {
       response.writeHead(500).end();
       return;

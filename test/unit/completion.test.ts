@@ -1,7 +1,7 @@
 /** Completion as the shells themselves give it, and the configuration file that `init` writes. */
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { mkdir, readdir, readFile, readlink, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { registerCommands } from "#src/cli/commands.js";
@@ -12,6 +12,7 @@ import { configVersionKey } from "#src/options/config-file.js";
 import { plainJson } from "#src/options/json-comments.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import { optionKeys } from "#src/options/table.js";
+import { finish } from "../support/finish.js";
 import { millrace } from "../support/serve-process.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -31,6 +32,10 @@ const wanted: readonly (readonly [typed: string[], offered: string[], more?: tru
   [["jobs", "submit", "--idem"], ["--idempotency-key"]],
   [["completion", "z"], ["zsh"]],
   [["config", "mi"], ["migrate"]],
+  // Not of the command `status`.
+  [["jobs", "status", "--w"], [""]],
+  [["status", "--w"], ["--watch"]],
+  [["serve", "--port", "1", "--policy", "fc"], ["fcfs"]],
 ];
 
 test("bash offers commands, flags and choices", async () => {
@@ -38,7 +43,8 @@ test("bash offers commands, flags and choices", async () => {
   for (const [typed, offered] of wanted) {
     const words = ["millrace", ...typed].map((word) => `'${word}'`).join(" ");
     const ask = `COMP_WORDS=(${words}); COMP_CWORD=${typed.length}; _millrace; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const out = execFileSync("bash", ["-euc", `${script}\n${ask}`], { encoding: "utf8" });
+    // Where nothing is offered `compgen` says so by its status.
+    const out = execFileSync("bash", ["-uc", `${script}\n${ask}`], { encoding: "utf8" });
     assert.deepEqual(out.trimEnd().split("\n").toSorted(), offered, typed.join(" "));
   }
   const file = `${script}\nCOMP_WORDS=(millrace embed --out ''); COMP_CWORD=3; _millrace; echo "\${#COMPREPLY[@]}"; complete -p millrace`;
@@ -141,4 +147,24 @@ test("JSON with comments: what stands in a text is text, and every place stays",
   assert.deepEqual(JSON.parse(plain), { k: "// no /* no */, }", l: [1, 2] });
   assert.equal(plain.length, text.length);
   assert.equal(plain.split("\n").length, 3);
+});
+
+test("defect: of two runs of init at once the later one wrote over the file of the first, and a link was replaced", async () => {
+  await using dir = await TempDir.make();
+  const runs = await Promise.all(
+    [1, 2, 3].map(() => finish(spawn(process.execPath, [millrace, "init", dir.path]))),
+  );
+  assert.deepEqual(
+    runs.map(({ code }) => code).toSorted((a, b) => Number(a) - Number(b)),
+    [0, 2, 2],
+  );
+  const refused = runs.filter(({ code }) => code === 2);
+  for (const { err } of refused) assert.match(err, /is there already; --force writes over it/);
+  assert.deepEqual(await readdir(dir.path), ["millrace.config.json"]);
+  const link = dir.file("linked", "millrace.config.json");
+  await mkdir(dir.file("linked"));
+  await symlink(dir.file("later.json"), link);
+  const again = await finish(spawn(process.execPath, [millrace, "init", dir.file("linked")]));
+  assert.equal(again.code, 2, again.err);
+  assert.equal(await readlink(link), dir.file("later.json"));
 });

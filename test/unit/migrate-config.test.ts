@@ -45,6 +45,12 @@ const forms: readonly (readonly [what: string, before: string, after: string])[]
     '{"port": 1, "configVersion" /* of old */ : 0}',
     '{"port": 1, "configVersion" /* of old */ : 1}',
   ],
+  [
+    "defect: a zero that is written otherwise was an internal error",
+    '{"configVersion": -0}',
+    '{"configVersion": 1}',
+  ],
+  ["the same with an exponent", '{"configVersion":0.0e+5 }', '{"configVersion":1 }'],
 ];
 
 for (const [what, before, after] of forms) {
@@ -56,6 +62,24 @@ for (const [what, before, after] of forms) {
     assert.equal(migrated(text), text, "once is enough");
   });
 }
+
+test("defect: values nested without an end were a bug's stack, where options are read and where they are migrated", () => {
+  const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+  for (const key of ["port", "configVersion", "x"]) {
+    const told = { code: "option_invalid", message: /nested more than 32 deep/ };
+    assert.throws(() => migrated(`{"${key}": ${deep}}`), told);
+  }
+});
+
+test("numbers that no option takes, keys of every object, and a key twice are told or read, and no bug", () => {
+  const versions = ["1e400", "-1e400", "99999999999999999999", "-1", "1.5", '"1"', "null", "[]"];
+  for (const version of versions)
+    assert.throws(() => migrated(`{"configVersion": ${version}}`), { code: "option_invalid" });
+  assert.equal(migrated('{"__proto__": {"a": 1}}'), '{"configVersion": 1, "__proto__": {"a": 1}}');
+  assert.equal(migrated('{"constructor": 1}'), '{"configVersion": 1, "constructor": 1}');
+  const twice = '{"batchPipelines": 1, "batchPipelines": 2}';
+  assert.match(migrated(twice), /"bulkPipelines": 1, "bulkPipelines": 2/);
+});
 
 test("whatever stands in a file, migrated it has the same keys and values", () => {
   const renamed: Readonly<Record<string, string>> = Object.assign(Object.create(null), {

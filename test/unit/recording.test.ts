@@ -109,9 +109,43 @@ test("defect: more requests than memory holds were read until the process died",
   const requests = [1, 2, 3].map((id) => recordedRequest({ id }));
   const lines = [recordedHead(), ...requests].map((line) => `${JSON.stringify(line)}\n`);
   await writeFile(file, gzipSync(lines.join("")));
-  assert.equal((await readRecording(file, 3)).lines.length, 3);
+  assert.equal((await readRecording(file, { linesMax: 3, partsMax: 100 })).lines.length, 3);
   const told = { code: "option_invalid", message: /more than 2 requests: record for a shorter/ };
-  await assert.rejects(readRecording(file, 2), told);
+  await assert.rejects(readRecording(file, { linesMax: 2, partsMax: 100 }), told);
+});
+
+test("defect: lines between requests, ends and refusals of a small file were read until the process died", async () => {
+  await using dir = await TempDir.make();
+  const file = dir.file("many.gz");
+  const refused = async (line: object, what: RegExp): Promise<void> => {
+    const lines = [recordedHead(), line, line, line].map((each) => `${JSON.stringify(each)}\n`);
+    await writeFile(file, gzipSync(lines.join("")));
+    assert.equal((await readRecording(file, { linesMax: 3, partsMax: 100 })).lines.length, 3);
+    await assert.rejects(readRecording(file, { linesMax: 2, partsMax: 100 }), {
+      code: "option_invalid",
+      message: what,
+    });
+  };
+  const between = /more than 2 lines between requests: record for a shorter time/;
+  await refused({ type: "time", atMs: 1, openRequests: 0 }, between);
+  await refused({ type: "down", atMs: 1, pipelineId: "p" }, between);
+  await refused({ type: "left-out", atMs: 1, lines: 1 }, between);
+  await refused({ type: "closed", atMs: 1, why: "time" }, between);
+  await refused(recordedRuns(1), between);
+  await refused({ type: "end", id: 1, atMs: 1, code: null, failedInputs: 0 }, /2 ends of requests/);
+  const { model, class: workClass, bytes } = recordedRequest({ id: 1 });
+  const ask = { atMs: 1, model, class: workClass, bytes, code: "queue_full" };
+  await refused({ type: "refused", ...ask }, /more than 2 requests/);
+  const request = recordedRequest({
+    id: 1,
+    items: [
+      [1, 1, 1, 1],
+      [2, 2, 1, 1],
+    ],
+  });
+  await refused(request, /more than 2 requests/);
+  const limits = { linesMax: 3, partsMax: 5 };
+  await assert.rejects(readRecording(file, limits), { message: /more than 5 costs of requests/ });
 });
 
 test("cut, damaged, newer, empty and strange files", async () => {

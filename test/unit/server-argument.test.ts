@@ -16,6 +16,25 @@ for (const [command, ...flags] of takeServer) {
   });
 }
 
+/** Each command that has no commands of its own, by its words. */
+function leavesOf(command: Command, words: readonly string[] = []): (readonly string[])[] {
+  if (command.commands.length === 0) return [words];
+  return command.commands.flatMap((each) => leavesOf(each, [...words, each.name()]));
+}
+
+test("defect: a flag that there is not was hidden behind one that is missing, in any command", async () => {
+  for (const words of leavesOf(programOf())) {
+    if (words[0] === "help") continue;
+    await assert.rejects(programOf().parseAsync([...words, "--nonsense"], { from: "user" }), {
+      code: "commander.unknownOption",
+      message: /--nonsense/,
+    });
+  }
+  await assert.rejects(programOf().parseAsync(["record"], { from: "user" }), {
+    code: "commander.missingMandatoryOptionValue",
+  });
+});
+
 test("defect: help tells a default in the unit that its flag takes, and not as it is kept", () => {
   const optionsOf = (command: Command): readonly Option[] => [
     ...command.options,

@@ -37,3 +37,11 @@ test("defect: a certificate that is not trusted, and the wrong one of http and h
   const other = new MillraceError("queue_full", "…");
   assert.equal(whatToDo(other), errorRegistry.queue_full.whatToDo);
 });
+
+test("defect: of a key that is wrong a command spoke of headers", () => {
+  for (const code of ["unauthenticated", "forbidden"] as const) {
+    const advice = whatToDo(new MillraceError(code, "…"), "status");
+    assert.match(advice, /MILLRACE_KEY.*--key/);
+    assert.doesNotMatch(advice, /Authorization|Bearer/);
+  }
+});

@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { MillraceError } from "millrace-client";
 import { AdvisedError } from "../advised-error.js";
 import { tell } from "../print.js";
+import { withoutControls } from "../without-controls.js";
 import type { BulkFlags } from "./flags.js";
 
 export interface TextFlags {
@@ -32,9 +33,36 @@ export async function textsOrFile(
     throw new AdvisedError("option_invalid", `FILE: there is no ${argument}`, advice);
   }
   // Who meant a file sees what became of it.
-  if (quiet !== true && jsonSummary !== true && !/\s/.test(argument))
-    tell(`millrace: there is no file ${argument}: it is taken as a text\n`);
+  if (quiet !== true && jsonSummary !== true && !/\s/.test(argument)) tell(noFileText(argument));
   return { texts: [argument] };
+}
+
+/** Of commands whose arguments are texts whatever files there are: who meant a file sees what became of it. `instead`: what to do then. */
+export async function tellTexts(
+  texts: readonly string[],
+  { quiet, jsonSummary }: BulkFlags,
+  instead: (path: string) => string,
+): Promise<void> {
+  if (quiet === true || jsonSummary === true) return;
+  for (const text of texts) {
+    if (/\s/.test(text)) continue;
+    const isFile = await stat(text).then(
+      (found) => found.isFile(),
+      () => false,
+    );
+    if (isFile)
+      tell(`millrace: ${shown(text)} is a file, and is taken as a text${instead(text)}\n`);
+    else if (looksLikePath(text)) tell(noFileText(text));
+  }
+}
+
+function noFileText(path: string): string {
+  return `millrace: there is no file ${shown(path)}: it is taken as a text\n`;
+}
+
+/** A text may have any length. */
+function shown(path: string): string {
+  return withoutControls(path.length > 200 ? `${path.slice(0, 200)}…` : path);
 }
 
 /** Without a space in it, and with a folder or an ending. */

@@ -60,7 +60,7 @@ export async function watchToEnd(
   } catch (error) {
     bar?.stop();
     bar = null;
-    if (!isNone(error)) sayItGoesOn(id);
+    if (last !== null || !saysNothingOfJobs(error)) sayItGoesOn(id);
     throw error;
   } finally {
     bar?.stop();
@@ -71,9 +71,12 @@ export async function watchToEnd(
   return exitOfJob(last);
 }
 
-/** There is no such job, or no more. */
-function isNone(error: unknown): boolean {
-  return error instanceof MillraceError && error.code === "job_not_found";
+const strangerCodes = ["response_invalid", "unauthenticated", "forbidden", "jobs_off"];
+
+/** There is no such job, or no more; or who answered told nothing of any. */
+function saysNothingOfJobs(error: unknown): boolean {
+  if (!(error instanceof MillraceError)) return false;
+  return error.code === "job_not_found" || strangerCodes.includes(error.code);
 }
 
 /** To whoever leaves, or was left by the server. */

@@ -2,9 +2,12 @@
 import { profileSecondsDefault, profileSecondsMax } from "millrace-client/wire";
 import type { Route } from "../../listen/http/http-front.js";
 import { frontName, type Profiles } from "../../profile/profiles.js";
+import { badField, show } from "../../work/fields.js";
 import { jsonReply } from "../json-reply.js";
 import { queryCount, queryFlag, refuseUnknownQuery } from "./query.js";
 import { nativeDocs } from "./route-docs.js";
+
+const profileId = /^[\w-]{1,64}$/;
 
 export function profileRoutes(profiles: Profiles): readonly Route[] {
   const path = "/v1/profile";
@@ -16,11 +19,12 @@ export function profileRoutes(profiles: Profiles): readonly Route[] {
       doc: nativeDocs.profile,
       handler: async (exchange) => {
         const { query, departed } = exchange;
-        refuseUnknownQuery(query, ["of", "seconds", "operators"]);
+        refuseUnknownQuery(query, ["of", "seconds", "operators", "id"]);
         const given = queryCount(query, "seconds", [1, profileSecondsMax]);
         const seconds = given ?? profileSecondsDefault;
         const of = query.get("of") ?? frontName;
-        const asked = { of, ms: seconds * 1_000, operators: queryFlag(query, "operators") };
+        const operators = queryFlag(query, "operators");
+        const asked = { of, ms: seconds * 1_000, operators, ...idIn(query) };
         exchange.reply(jsonReply(200, await profiles.take(asked, departed)));
       },
     },
@@ -29,7 +33,19 @@ export function profileRoutes(profiles: Profiles): readonly Route[] {
       method: "DELETE",
       access: "admin",
       doc: nativeDocs.endProfile,
-      handler: (exchange) => exchange.reply(jsonReply(200, { ended: profiles.end() })),
+      handler: (exchange) => {
+        const { query } = exchange;
+        refuseUnknownQuery(query, ["id"]);
+        exchange.reply(jsonReply(200, { ended: profiles.end(idIn(query).id) }));
+      },
     },
   ];
+}
+
+/** @throws MillraceError `bad_request` */
+function idIn(query: URLSearchParams): { readonly id?: string } {
+  const id = query.get("id");
+  if (id === null) return {};
+  if (profileId.test(id)) return { id };
+  throw badField("id", `must be 1 to 64 letters, digits, _ and -, not ${show(id)}`);
 }

@@ -71,12 +71,18 @@ export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
         schema: { type: "boolean" },
         description: "Of a pipeline: the operators that ONNX Runtime runs, too. Default: false.",
       },
+      id: { schema: textSchema, description: "By which DELETE ends this one, and no other." },
     },
   },
-  endProfile: reply(
-    "Ends the profile that is taken: whoever waits for it gets what was seen so far",
-    objectSchema({ ended: { type: "boolean" } }),
-  ),
+  endProfile: {
+    ...reply(
+      "Ends a profile: whoever waits for it gets what was seen so far",
+      objectSchema({ ended: { type: "boolean" } }),
+    ),
+    query: {
+      id: { schema: textSchema, description: "Its id; without one whichever is taken ends." },
+    },
+  },
   record: {
     summary:
       "What arrives, a JSON object a line: the server as it is, then sizes, times and ends of requests, and what was run; no texts",
