@@ -1,6 +1,6 @@
 /** Durable jobs over a store in memory: what is asked for, what is run, and what comes of it. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import { encodeResults } from "#src/jobs/chunk-results.js";
@@ -193,13 +193,23 @@ test("cancelled, what was done of a chunk is kept, and what was not is told", as
 });
 
 test("a deadline ends a job as expired, with what was done kept", async () => {
-  const { callRoute } = held();
-  await using work = await made({ callRoute });
-  const ended = await run(work, native(["a", "held"], { deadlineMs: 50 }));
-  assert.equal(ended.state, "expired");
-  const results = await linesOfAll(work, ended.id);
-  assert.equal(results[0]?.json, '{"line":0,"text":"A"}');
-  assert.match(results[1]?.json ?? "", /"code":"job_expired"/);
+  const { callRoute, begun } = held();
+  // Time stands still until what can be done of it is done.
+  let nowMs = performance.now();
+  const clock = mock.method(performance, "now", () => nowMs);
+  try {
+    await using work = await made({ callRoute });
+    const ending = run(work, native(["a", "held"], { deadlineMs: 50 }));
+    await begun;
+    nowMs += 50;
+    const ended = await ending;
+    assert.equal(ended.state, "expired");
+    const results = await linesOfAll(work, ended.id);
+    assert.equal(results[0]?.json, '{"line":0,"text":"A"}');
+    assert.match(results[1]?.json ?? "", /"code":"job_expired"/);
+  } finally {
+    clock.mock.restore();
+  }
 });
 
 test("a job of requests has OpenAI's lines in two files, also of what was not run", async () => {
