@@ -5,6 +5,7 @@ import { setImmediate } from "node:timers/promises";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import { encodeResults } from "#src/jobs/chunk-results.js";
 import type { JobRequest, RouteCall, RouteReply } from "#src/jobs/jobs.js";
+import { LocalQueue } from "#src/jobs/local-queue.js";
 import type { StoredJob } from "#src/jobs/store.js";
 import { anyCaller, type Caller } from "#src/work/caller.js";
 import {
@@ -18,6 +19,7 @@ import {
   whenEnded,
 } from "../support/job-work.js";
 import { MemoryJobStore } from "../support/memory-job-store.js";
+import { resultsOf } from "../support/stored-jobs.js";
 import { until } from "../support/until.js";
 
 function native(lines: readonly unknown[], rest: Partial<JobRequest> = {}): JobRequest {
@@ -424,4 +426,37 @@ test("how the store is stands in the status: starting, there, away, and what it 
   assert.deepEqual(there, { state: "ok", reason: null, ...held });
   store.why = "gone again";
   assert.deepEqual(work.jobs.status(), { state: "failed", reason: "gone again", bytes, ...held });
+});
+
+test("defect: who watched a job heard of no pace while its server was long in offering its chunks", async () => {
+  const store = new MemoryJobStore();
+  let offered = (): void => {};
+  const offering = new Promise<void>((resolve) => {
+    offered = resolve;
+  });
+  class SlowQueue extends LocalQueue {
+    override async offer(job: StoredJob): Promise<void> {
+      await offering;
+      await super.offer(job);
+    }
+  }
+  await using work = await made({ store, queue: new SlowQueue(store), runs: false });
+  const { job } = await work.jobs.create(anyCaller, native(numbers(384)));
+  await until(async () => (await store.job(job.id))?.state === "queued");
+  const left = new AbortController();
+  const paces: (number | undefined)[] = [];
+  work.jobs.watch(
+    job.id,
+    () => void paces.push(work.jobs.pace(job.id)?.linesPerSecond),
+    left.signal,
+  );
+  // Another server runs it.
+  await store.changeJob(job.id, () => ({ state: "in_progress", startedAtMs: 1 }));
+  for (const chunk of [0, 1]) {
+    await store.commit(job.id, resultsOf(chunk));
+    await until(() => paces.length > chunk);
+  }
+  left.abort();
+  offered();
+  assert.ok(paces.at(-1), JSON.stringify(paces));
 });
