@@ -260,7 +260,13 @@ export class DurableJobs implements Jobs {
   }
 
   watch(id: string, onChange: (job: StoredJob) => void, signal: AbortSignal): void {
-    this.#parts.watchers.watch(id, onChange, signal);
+    const { watchers, paces } = this.#parts;
+    // The keeper may be long in its step with it, and sees nothing meanwhile.
+    const onSeen = (job: StoredJob): void => {
+      paces.saw(job);
+      onChange(job);
+    };
+    watchers.watch(id, onSeen, signal);
   }
 
   /** Null: it is gone. @throws MillraceError `job_store_failed` */

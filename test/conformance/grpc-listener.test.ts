@@ -129,23 +129,28 @@ test("who cancels and who is late costs no further run", async () => {
   leaving.abort();
   assert.equal((await left).code, status.CANCELLED);
   await until(() => echo.submit.seen[0]?.signal.aborted === true);
-  const late = refused(client.call("ModelInfer", ask(["a"]), { deadline: Date.now() + 400 }));
-  await echo.submit.arrived(2);
-  const { request, signal } = echo.submit.seen[1] ?? assert.fail();
-  const inMs = (request.deadlineAtMs ?? Infinity) - performance.now();
-  assert.ok(inMs <= 400, `its deadline is the caller's own, in ${inMs} ms`);
-  assert.equal((await late).code, status.DEADLINE_EXCEEDED);
-  await until(() => signal.aborted);
+  const arrived = echo.submit.arrived(2);
+  // On a busy machine who has little time has gone before the call is there.
+  for (let timeMs = 400; echo.submit.seen.length < 2; timeMs *= 2) {
+    const late = refused(client.call("ModelInfer", ask(["a"]), { deadline: Date.now() + timeMs }));
+    await Promise.race([arrived, late]);
+    for (const { request } of echo.submit.seen.slice(1)) {
+      const inMs = (request.deadlineAtMs ?? Infinity) - performance.now();
+      assert.ok(inMs <= timeMs, `its deadline is the caller's own, in ${inMs} ms`);
+    }
+    assert.equal((await late).code, status.DEADLINE_EXCEEDED);
+  }
+  await until(() => echo.submit.seen.every(({ signal }) => signal.aborted));
   // The parameter `timeout` is in microseconds, and priority 2 is bulk.
   const parameters = { timeout: { int64_param: 250_000 }, priority: { uint64_param: 2 } };
   const deadline = Date.now() + 30_000;
   const third = refused(
     client.call("ModelInfer", ask(["a"], { parameters }), { deadline, signal: gone.signal }),
   );
-  await echo.submit.arrived(3);
-  const asked = echo.submit.seen[2]?.request;
-  assert.ok((asked?.deadlineAtMs ?? Infinity) - performance.now() <= 250);
-  assert.equal(asked?.class, "bulk");
+  const { request } = await until(
+    () => echo.submit.seen.find((each) => each.request.class === "bulk") ?? null,
+  );
+  assert.ok((request.deadlineAtMs ?? Infinity) - performance.now() <= 250);
   gone.abort();
   assert.equal((await third).code, status.CANCELLED);
 });

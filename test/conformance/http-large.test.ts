@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { request } from "node:http";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { MillraceError } from "millrace-client/wire";
@@ -160,8 +160,9 @@ test("a body that comes byte by byte, in chunks, is the same one", async () => {
 
 test("while the reader has enough the caller is kept from sending, and none of its time goes by", async () => {
   const large = new LargeFront();
+  const bodyTimeoutMs = 100;
   await using front = await large.start({
-    bodyTimeoutMs: 100,
+    bodyTimeoutMs,
     bodyBytesMax: 64 * KiB,
     bodiesBytesMax: 1 * MiB,
   });
@@ -169,10 +170,29 @@ test("while the reader has enough the caller is kept from sending, and none of i
   let pieces = 0;
   large.pace = async () => {
     pieces += 1;
-    if (pieces === 1) await delay(250);
+    if (pieces > 1) return;
+    await nothingMoreCame(front);
+    mock.timers.tick(2 * bodyTimeoutMs);
   };
-  assert.equal(await upload(front, body), `200 ${sha(body)}`);
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    assert.equal(await upload(front, body), `200 ${sha(body)}`);
+  } finally {
+    mock.timers.reset();
+  }
 });
+
+/** Called with a piece: until there is another behind it, and the server has read no more for many turns. */
+async function nothingMoreCame({ front }: TestFront): Promise<void> {
+  const enough = front.held().bodiesBytes + 64 * KiB;
+  let held = 0;
+  for (let turns = 0; turns < 100; turns += 1) {
+    await new Promise(setImmediate);
+    const { bodiesBytes } = front.held();
+    if (bodiesBytes < enough || bodiesBytes !== held) turns = 0;
+    held = bodiesBytes;
+  }
+}
 
 test("a body that stops coming is told so, and nothing of it is kept", async () => {
   const large = new LargeFront();

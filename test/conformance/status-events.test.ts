@@ -9,13 +9,18 @@ import { accessFor, TestFront } from "../support/http-front.js";
 import { someStatus } from "../support/some-status.js";
 import { until } from "../support/until.js";
 
+const everyMs = 1_000;
+
 function feedOf(): StatusFeed {
-  const feed = new StatusFeed(() => ({ status: someStatus(), nodes: null }));
+  const feed = new StatusFeed(() => ({ status: someStatus(), nodes: null }), undefined, everyMs);
   feed.start();
   return feed;
 }
 
-test("what was, then each look; who leaves is watched for no more", async () => {
+test("what was, then each look; who leaves is watched for no more", async (t) => {
+  // There is one look before somebody comes, and one when the test says so.
+  const { timers } = t.mock;
+  timers.enable({ apis: ["setInterval"] });
   using feed = feedOf();
   await using front = await TestFront.start({}, { feed });
   const leaving = new AbortController();
@@ -25,12 +30,16 @@ test("what was, then each look; who leaves is watched for no more", async () => 
   const history = await events.next();
   assert.equal(history.value?.name, "history");
   assert.equal(history.value?.data.samples.length, 1);
+  timers.tick(everyMs);
   const status = await events.next();
   assert.equal(status.value?.name, "status");
   assert.deepEqual(status.value?.data.status, someStatus());
   assert.equal(status.value?.data.sample.pipelines[0]?.restarts, 2);
   leaving.abort();
-  await until(() => feed.watching === 0);
+  await until(() => {
+    timers.tick(everyMs);
+    return feed.watching === 0;
+  });
 });
 
 test("the end of the server is the end of the stream", async () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import type { Socket } from "node:net";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { originsOf } from "#src/options/origins.js";
 import { accessFor, sized, TestFront } from "../support/http-front.js";
 import { until } from "../support/real-server.js";
@@ -263,9 +263,24 @@ test("a message that does not come to its end, and a peer that is not there any 
   assert.ok(signal !== undefined);
   if (!signal.aborted) await once(signal, "abort");
   assert.equal((await gone.closed()).code, 1006);
-  await using there = await begun(front);
-  for (let pings = 0; pings < 4; pings += 1) await once(there.ws, "ping");
-  await answers(there);
+});
+
+test("a peer that is there is asked again and again, and stays", async () => {
+  const pingMs = 25;
+  mock.timers.enable({ apis: ["setInterval"] });
+  try {
+    await using front = await TestFront.start({}, { pingMs });
+    await using there = await begun(front);
+    for (let pings = 0; pings < 4; pings += 1) {
+      const asked = once(there.ws, "ping");
+      mock.timers.tick(pingMs);
+      await asked;
+      // Behind its answer to the ping, in the same connection.
+      await answers(there);
+    }
+  } finally {
+    mock.timers.reset();
+  }
 });
 
 test("who asks for much and reads nothing is ended, and what waited for it is given back", async () => {

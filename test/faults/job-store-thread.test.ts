@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Worker } from "node:worker_threads";
 import { openLmdbStore } from "#src/jobs/lmdb/lmdb-store.js";
@@ -14,6 +14,7 @@ import { Random } from "../sim/random.js";
 import { capitals, linesOfAll, made, text, whenEnded } from "../support/job-work.js";
 import { isLong } from "../support/long.js";
 import { TempDir } from "../support/temp-dir.js";
+import { until } from "../support/until.js";
 
 const log = createLog({ log: "json", logLevel: "silent", destination: process.stdout });
 
@@ -31,7 +32,9 @@ async function endThread(thread: Worker | undefined): Promise<void> {
   await ended;
 }
 
-async function opened(dir: string, answerMsMax = 60_000): Promise<SeenStore> {
+const answerMsMax = 60_000;
+
+async function opened(dir: string): Promise<SeenStore> {
   const threads: Worker[] = [];
   const onWorker = (worker: Worker): void => void threads.push(worker);
   process.on("worker", onWorker);
@@ -160,6 +163,18 @@ interface Holder {
   end(): Promise<void>;
 }
 
+/** Asks, and lets all the time go by that an answer may take. */
+function unanswered<Asked>(ask: () => Asked): Asked {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    const asked = ask();
+    mock.timers.tick(answerMsMax);
+    return asked;
+  } finally {
+    mock.timers.reset();
+  }
+}
+
 /** Whoever writes to the file waits from now on, until this ends. */
 async function holding(path: string): Promise<Holder> {
   const script = fileURLToPath(new URL("../support/hold-tables.js", import.meta.url));
@@ -176,16 +191,17 @@ async function holding(path: string): Promise<Holder> {
 
 test("a thread that does not answer is told and not waited for, and is there when it answers", async () => {
   await using temp = await TempDir.make();
-  await using seen = await opened(temp.path, 300);
+  await using seen = await opened(temp.path);
   const { store } = seen;
   await keepFile(store, "file-1", 2);
   await store.createJob(newJob("job-1", "file-1"));
   const holder = await holding(temp.file("jobs.mdb"));
-  await assert.rejects(store.commit("job-1", resultsOf(0, 0)), hasCode("job_store_failed"));
+  const committing = unanswered(() => store.commit("job-1", resultsOf(0, 0)));
+  await assert.rejects(committing, hasCode("job_store_failed"));
   assert.match(store.reason() ?? "", /has not answered/);
   await assert.rejects(store.job("job-1"), hasCode("job_store_failed"));
   await holder.end();
-  while (store.reason() !== null) await new Promise((resolve) => setTimeout(resolve, 10));
+  await until(() => store.reason() === null);
   // Whether the first one was done nobody knew; now it is, once.
   await store.commit("job-1", resultsOf(0, 0));
   assert.equal((await store.job("job-1"))?.progress.chunks, 1);
@@ -193,22 +209,19 @@ test("a thread that does not answer is told and not waited for, and is there whe
 
 test("defect: behind a silence a write was given the answer to the one before it", async () => {
   await using temp = await TempDir.make();
-  const answerMsMax = 600;
-  await using seen = await opened(temp.path, answerMsMax);
+  await using seen = await opened(temp.path);
   const { store } = seen;
   await keepFile(store, "file-1", 2);
   const holder = await holding(temp.file("jobs.mdb"));
-  // Behind the timers: they are the next that this loop looks at.
-  await new Promise(setImmediate);
   const failed = hasCode("job_store_failed");
-  const asked = [
+  // As a process that was stopped for so long: its clock went on, and what the thread answers is heard only now.
+  const asked = unanswered(() => [
     assert.rejects(store.job("job-1"), failed),
     assert.rejects(store.keepTimeMs(1), failed),
-  ];
-  // As a process that was stopped for so long: its clock went on. The thread has answered the read by then, and waits to write.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, answerMsMax + 100);
+  ]);
   await Promise.all(asked);
-  while (store.reason() !== null) await new Promise(setImmediate);
+  // The thread has answered the read, and waits to write.
+  await until(() => store.reason() === null);
   const making = store.createJob(newJob("job-1", "file-1"));
   await holder.end();
   assert.equal((await making).job.id, "job-1");
@@ -219,13 +232,14 @@ test("defect: behind a silence a write was given the answer to the one before it
 
 test("defect: a store whose thread did not answer was never closed", async () => {
   await using temp = await TempDir.make();
-  await using seen = await opened(temp.path, 100);
+  await using seen = await opened(temp.path);
   const { store, threads } = seen;
   const holder = await holding(temp.file("jobs.mdb"));
-  await assert.rejects(store.keepTimeMs(1), hasCode("job_store_failed"));
+  const keeping = unanswered(() => store.keepTimeMs(1));
+  await assert.rejects(keeping, hasCode("job_store_failed"));
   await store[Symbol.asyncDispose]();
   await holder.end();
   // Within a transaction it could not be ended.
-  while (store.reason() !== null) await new Promise((resolve) => setTimeout(resolve, 10));
+  await until(() => store.reason() === null);
   await threads.at(-1)?.terminate();
 });

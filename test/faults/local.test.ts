@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Scheduler } from "#src/scheduler/scheduler.js";
+import { VirtualClock } from "#src/simulation/virtual-clock.js";
 import type { SubmitOutcome } from "#src/submit/submit.js";
 import { magic } from "../support/fake-tokens.js";
 import { FakeLocal, textOrCode } from "../support/local.js";
@@ -241,11 +242,13 @@ test("a caller who leaves costs nothing further, and nothing of it stays", limit
 
 test("past its deadline an item fails alone, and the worker lives", limit, async () => {
   using model = new FakeModel();
-  await using fake = new FakeLocal({ model, count: 1 });
+  const clock = new VirtualClock();
+  await using fake = new FakeLocal({ model, count: 1, local: { clock } });
   await fake.events.next("loaded");
-  const deadlineAtMs = performance.now() + 100;
-  const { outcomes } = await fake.submit([`${magic.hold}.`], { deadlineAtMs });
-  assert.deepEqual(codes(outcomes), ["deadline_exceeded"]);
+  const late = fake.submit([`${magic.hold}.`], { deadlineAtMs: 100 });
+  await fake.events.next("run");
+  while (clock.now() < 100) clock.advance();
+  assert.deepEqual(codes((await late).outcomes), ["deadline_exceeded"]);
   await fake.events.next("dropped");
   model.write("release");
   assert.deepEqual(codes((await fake.submit(["5."])).outcomes), ["5"]);

@@ -1,10 +1,11 @@
 /** Durable jobs over a store in memory: what is asked for, what is run, and what comes of it. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import { encodeResults } from "#src/jobs/chunk-results.js";
 import type { JobRequest, RouteCall, RouteReply } from "#src/jobs/jobs.js";
+import { LocalQueue } from "#src/jobs/local-queue.js";
 import type { StoredJob } from "#src/jobs/store.js";
 import { anyCaller, type Caller } from "#src/work/caller.js";
 import {
@@ -18,6 +19,7 @@ import {
   whenEnded,
 } from "../support/job-work.js";
 import { MemoryJobStore } from "../support/memory-job-store.js";
+import { resultsOf } from "../support/stored-jobs.js";
 import { until } from "../support/until.js";
 
 function native(lines: readonly unknown[], rest: Partial<JobRequest> = {}): JobRequest {
@@ -193,13 +195,23 @@ test("cancelled, what was done of a chunk is kept, and what was not is told", as
 });
 
 test("a deadline ends a job as expired, with what was done kept", async () => {
-  const { callRoute } = held();
-  await using work = await made({ callRoute });
-  const ended = await run(work, native(["a", "held"], { deadlineMs: 50 }));
-  assert.equal(ended.state, "expired");
-  const results = await linesOfAll(work, ended.id);
-  assert.equal(results[0]?.json, '{"line":0,"text":"A"}');
-  assert.match(results[1]?.json ?? "", /"code":"job_expired"/);
+  const { callRoute, begun } = held();
+  // Time stands still until what can be done of it is done.
+  let nowMs = performance.now();
+  const clock = mock.method(performance, "now", () => nowMs);
+  try {
+    await using work = await made({ callRoute });
+    const ending = run(work, native(["a", "held"], { deadlineMs: 50 }));
+    await begun;
+    nowMs += 50;
+    const ended = await ending;
+    assert.equal(ended.state, "expired");
+    const results = await linesOfAll(work, ended.id);
+    assert.equal(results[0]?.json, '{"line":0,"text":"A"}');
+    assert.match(results[1]?.json ?? "", /"code":"job_expired"/);
+  } finally {
+    clock.mock.restore();
+  }
 });
 
 test("a job of requests has OpenAI's lines in two files, also of what was not run", async () => {
@@ -414,4 +426,37 @@ test("how the store is stands in the status: starting, there, away, and what it 
   assert.deepEqual(there, { state: "ok", reason: null, ...held });
   store.why = "gone again";
   assert.deepEqual(work.jobs.status(), { state: "failed", reason: "gone again", bytes, ...held });
+});
+
+test("defect: who watched a job heard of no pace while its server was long in offering its chunks", async () => {
+  const store = new MemoryJobStore();
+  let offered = (): void => {};
+  const offering = new Promise<void>((resolve) => {
+    offered = resolve;
+  });
+  class SlowQueue extends LocalQueue {
+    override async offer(job: StoredJob): Promise<void> {
+      await offering;
+      await super.offer(job);
+    }
+  }
+  await using work = await made({ store, queue: new SlowQueue(store), runs: false });
+  const { job } = await work.jobs.create(anyCaller, native(numbers(384)));
+  await until(async () => (await store.job(job.id))?.state === "queued");
+  const left = new AbortController();
+  const paces: (number | undefined)[] = [];
+  work.jobs.watch(
+    job.id,
+    () => void paces.push(work.jobs.pace(job.id)?.linesPerSecond),
+    left.signal,
+  );
+  // Another server runs it.
+  await store.changeJob(job.id, () => ({ state: "in_progress", startedAtMs: 1 }));
+  for (const chunk of [0, 1]) {
+    await store.commit(job.id, resultsOf(chunk));
+    await until(() => paces.length > chunk);
+  }
+  left.abort();
+  offered();
+  assert.ok(paces.at(-1), JSON.stringify(paces));
 });

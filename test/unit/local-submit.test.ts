@@ -13,6 +13,7 @@ import type { LoadRequest } from "#src/worker/pipeline.js";
 import { FifoScheduler } from "../support/fifo-scheduler.js";
 import { fakeHosted, textOrCode } from "../support/local.js";
 import { numbersTask, prepareAtOnce } from "../support/numbers-task.js";
+import { until } from "../support/until.js";
 
 /** Answers each item at once, with its own id as its only token; or keeps it. */
 class FakePool implements PoolPort {
@@ -114,6 +115,19 @@ async function submit(
 }
 
 /** Prepares nothing until it is aborted, and says whether it was. */
+/** Timer after timer, with all that comes of one done before the next: until it has ended. */
+async function passingTime<Result>(clock: VirtualClock, ending: Promise<Result>): Promise<Result> {
+  let hasEnded = false;
+  const ended = ending.finally(() => {
+    hasEnded = true;
+  });
+  for (;;) {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (hasEnded) return await ended;
+    clock.advance();
+  }
+}
+
 class StuckPrepare implements Prepare {
   aborted: unknown = null;
 
@@ -162,9 +176,11 @@ test("attack: items that miss a deadline together share one error, for each woul
   const limits = { queuedItemsMax: 500, queuedBytesMax: 100_000, requestInputsMax: 500 };
   const texts = Array.from({ length: 500 }, () => "1.");
   for (const more of [{}, { prepare: new StuckPrepare() }]) {
-    const { local, pool } = build({ limits, ...more });
+    const clock = new VirtualClock();
+    const { local, pool } = build({ limits, clock, ...more });
     pool.answers = false;
-    const { outcomes } = await submit(local, texts, { deadlineAtMs: performance.now() + 20 });
+    const submitted = submit(local, texts, { deadlineAtMs: 20 });
+    const { outcomes } = await passingTime(clock, submitted);
     assert.deepEqual(new Set(outcomes.map(textOrCode)), new Set(["deadline_exceeded"]));
     const errors = outcomes.map(({ outcome }) => ("error" in outcome ? outcome.error : null));
     assert.equal(new Set(errors).size, 1);
@@ -195,9 +211,10 @@ test("attack: inputs that hold more than their body took are counted as what the
 
 test("defect 7: the deadline is kept while the request is being prepared", async () => {
   const prepare = new StuckPrepare();
-  const { local } = build({ prepare });
-  const deadlineAtMs = performance.now() + 20;
-  const { outcomes, accepted } = await submit(local, ["1.", "2."], { deadlineAtMs });
+  const clock = new VirtualClock();
+  const { local } = build({ prepare, clock });
+  const submitted = submit(local, ["1.", "2."], { deadlineAtMs: 20 });
+  const { outcomes, accepted } = await passingTime(clock, submitted);
   assert.deepEqual(outcomes.map(textOrCode), ["deadline_exceeded", "deadline_exceeded"]);
   assert.equal(accepted, 1);
   assert.ok(prepare.aborted instanceof MillraceError, "what was under way was called off");
@@ -404,9 +421,7 @@ test("attack: a page of many sentences is queued in slices, and others have thei
   const all = (): number => queued.reduce((sum, items) => sum + items, 0);
   assert.ok(all() < 950, "some slices, and the event loop goes on");
   const other = submit(local, ["2."], { signal: caller.signal });
-  while (all() < 951) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  await until(() => all() === 951);
   assert.ok(queued.every((items) => items <= 100));
   assert.notEqual(queued.at(-1), 1, "a sentence that came later does not wait for the page");
   caller.abort();
@@ -425,8 +440,7 @@ test("attack: one page that fills the queue shuts out no sentence; small request
   const caller = new AbortController();
   const { signal } = caller;
   const taken = [submit(local, ["1. ".repeat(1_000)], { signal })];
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  assert.equal(local.held.items, 1_000);
+  await until(() => local.held.items === 1_000);
   await assert.rejects(submit(local, ["1. ".repeat(17)]), { code: "queue_full" });
   await assert.rejects(submit(local, ["1. ".repeat(11)]), { code: "queue_full" });
   for (let place = 0; place < 10; place += 1) taken.push(submit(local, ["2."], { signal }));

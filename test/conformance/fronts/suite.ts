@@ -1,6 +1,7 @@
 /** The one list that every front is held to, each over its own protocol and client; driver.ts says what a front brings. */
 import assert from "node:assert/strict";
 import { after, before, describe, type TestContext, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import type { CreateServerOptions } from "#src/index.js";
 import { isLong } from "../../support/long.js";
 import { getReady, until } from "../../support/real-server.js";
@@ -211,6 +212,7 @@ class Suite<Task extends TaskName> {
     const wanted = await this.#native(inputs);
     await using clients = await this.#openMany(inputs.length);
     const before = await world.work(task);
+    const { retried } = world.status.items;
     world.pause();
     const asked = clients.list.map((client, at) => client.ask(inputs.slice(at, at + 1)));
     await world.active(inputs.length);
@@ -218,7 +220,9 @@ class Suite<Task extends TaskName> {
     same((await Promise.all(asked)).flat(), wanted);
     const { runs, rows } = await world.work(task);
     t.diagnostic(`${rows - before.rows} rows of as many callers in ${runs - before.runs} runs`);
-    assert.equal(rows - before.rows, inputs.length);
+    // A pipeline that stood still for too long was replaced: what it had may have run before, and ran again.
+    const again = world.status.items.retried - retried;
+    assert.ok(rows - before.rows >= inputs.length && rows - before.rows <= inputs.length + again);
     assert.ok(runs - before.runs < inputs.length, "rows of several callers in one run");
   }
 
@@ -228,7 +232,8 @@ class Suite<Task extends TaskName> {
     await using clients = await this.#openMany(callers);
     const asked = clients.list.map((client, at) => client.ask(inputs.slice(at, at + 1)));
     same((await Promise.all(asked)).flat(), wanted);
-    assert.equal(this.#shared.status.requests.active, 0);
+    // A request has ended when its last answer was sent, a little after who asked has it.
+    await this.#shared.active(0);
   }
 
   async #killed(): Promise<void> {
@@ -317,10 +322,33 @@ class Suite<Task extends TaskName> {
         );
       }
       world.resume();
-      same(await client.ask(inputs), await this.#native(inputs), "the next one is in time");
+      const wanted = await this.#native(inputs);
+      if (by === "caller") same(await client.ask(inputs), wanted, "the next one is in time");
+      else await this.#oneInTime(client, { inputs, wanted });
     } finally {
       if (by === "server") await world[Symbol.asyncDispose]();
     }
+  }
+
+  /** All have as little time as the one that was late: on a busy machine the next ones may be late too. */
+  async #oneInTime(
+    client: FrontClient<Task>,
+    {
+      inputs,
+      wanted,
+    }: {
+      readonly inputs: readonly Tasks[Task]["input"][];
+      readonly wanted: readonly Outcome<Task>[];
+    },
+  ): Promise<void> {
+    await until(async () => {
+      try {
+        return isDeepStrictEqual((await client.ask(inputs)).map(textOf), wanted.map(textOf));
+      } catch (error) {
+        if (error instanceof Refused) return false;
+        throw error;
+      }
+    });
   }
 
   async #notReady({ says }: Mapped<"notReady">): Promise<void> {
