@@ -38,7 +38,7 @@ export function registerPlan(program: Command): void {
     .command("plan")
     .summary("say what another configuration would do with a recorded load")
     .description(
-      "Replay what `record` kept, with the server's own scheduler and on a simulated clock.",
+      "Replay what `record` kept, with the server's own scheduler and on a virtual clock.",
     )
     .argument("<file>", "of `millrace record`")
     .option("--pipelines <list>", "how many to try, of each machine: 1,2,4", counts)

@@ -3,7 +3,7 @@
  * seen often, how far those are off it. What is not a run, the way there and back and what a process does in between, is a time for each run.
  */
 import type { RecordedModel, RecordedRuns } from "millrace-client/wire";
-import type { RunMs } from "../simulation/made-engine.js";
+import type { RunMs } from "../simulation/simulated-engine.js";
 
 export type RecordedStage = RecordedRuns["stages"][number];
 

@@ -3,8 +3,8 @@
  *
  *   recording ─► recorded-load.ts ─► planned-models.ts, costs.ts ─┐
  *                 calls, what callers saw      what runs take     ├─► replay.ts ─► figures.ts
- *                callers.ts: who waited for an answer ────────────┘    made-server.ts, made-pipeline.ts, on ../simulation
- *                                                                       several: made-edge.ts, made-node.ts, made-lots.ts
+ *                callers.ts: who waited for an answer ────────────┘    one server: simulated-server.ts, simulated-pipeline.ts
+ *                                                                      several: simulated-edge.ts, simulated-node.ts, simulated-lots.ts
  *
  * The recorded configuration comes first, beside what really happened: how far the rest can be believed.
  */
@@ -13,11 +13,11 @@ import type { PolicyName } from "../scheduler/policy.js";
 import { type Callers, callersOf } from "./callers.js";
 import { betweenRunsMs } from "./costs.js";
 import type { FiguresByClass } from "./figures.js";
-import type { PlannedPipeline, ServerShape } from "./made-server.js";
 import { type PlannedModel, plannedModels } from "./planned-models.js";
 import type { RecordedLoad } from "./recorded-load.js";
 import { type Replayed, replay } from "./replay.js";
 import { pipelinesOf } from "./seed-pipelines.js";
+import type { PlannedPipeline, ServerShape } from "./simulated-server.js";
 import { expectedMsOf, Slowness } from "./slowness.js";
 
 export interface PlanQuestion {
@@ -223,8 +223,8 @@ class Planner {
     const chains = this.#waits ? this.#callers.chains : null;
     const { loadFactor, nodes } = of;
     const { isCut, onProgress } = this.#question;
-    const made = { load: this.#load, models, shape, nodes, isCut, loadFactor, chains };
-    const replayed = replay(made, (share) => onProgress?.(of, share));
+    const parts = { load: this.#load, models, shape, nodes, isCut, loadFactor, chains };
+    const replayed = replay(parts, (share) => onProgress?.(of, share));
     const { drainMs, lengthMs } = replayed;
     const fallsBehind = drainMs > Math.max(behindMsMin, behindShare * lengthMs);
     return { ...of, replayed, fallsBehind };
