@@ -13,7 +13,7 @@ import type { EngineRun, SimulatedItem } from "#src/simulation/simulated-engine.
 import { SimulatedGeneration } from "#src/simulation/simulated-generation.js";
 import { VirtualClock } from "#src/simulation/virtual-clock.js";
 import { recordedMs } from "../../test/sim/recorded-runs.js";
-import { type Quantiles, quantiles } from "../quantiles.js";
+import { type Quantiles, quantiles } from "../harness/quantiles.js";
 import { fewItems, type SimCall, type Workload } from "./workloads.js";
 
 export interface SimulationShape {

@@ -8,8 +8,8 @@ import type { RunMode } from "#src/scheduler/types.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { amountsOf, countOf, countsOf, usual } from "../harness/flags.js";
+import { spread, spreadText } from "../harness/machine.js";
 import { inTurns } from "../harness/rounds.js";
-import { spread, spreadText } from "../machine.js";
 import { type DrainFigures, type DrainShape, drain } from "./drain.js";
 
 const help = `npm run bench -- scheduler [flags]
