@@ -9,7 +9,7 @@
  * The recorded configuration comes first, beside what really happened: how far the rest can be believed.
  */
 import type { PipelineKind, RecordedRuns, WorkClass } from "millrace-client/wire";
-import type { PolicyName } from "../scheduler/policy.js";
+import { type PolicyName, policyNamed } from "../scheduler/policy.js";
 import { type Callers, callersOf } from "./callers.js";
 import { betweenRunsMs } from "./costs.js";
 import type { FiguresByClass } from "./figures.js";
@@ -91,6 +91,7 @@ const searchedMax = 64;
 const behindShare = 0.05;
 const behindMsMin = 1_000;
 
+/** A load whose policy is none of this version's is not taken: whoever reads recordings refuses it. */
 export function plan(load: RecordedLoad, question: PlanQuestion): Plan {
   return new Planner(load, question).plan();
 }
@@ -100,6 +101,7 @@ class Planner {
   readonly #question: PlanQuestion;
   readonly #measured: RecordedLoad;
   readonly #models: readonly PlannedModel[];
+  readonly #recordedPolicy: PolicyName;
   readonly #callers: Callers;
   readonly #waits: boolean;
   readonly #rows = new Map<string, PlanRow>();
@@ -107,8 +109,11 @@ class Planner {
   readonly #predicted: PlanRow;
 
   constructor(load: RecordedLoad, question: PlanQuestion) {
+    const policy = policyNamed(load.head.options.policy);
+    if (policy === null) throw new Error(`nothing is planned with ${load.head.options.policy}`);
     this.#load = load;
     this.#question = question;
+    this.#recordedPolicy = policy;
     this.#measured = question.measured ?? load;
     this.#models = plannedModels(load, this.#measured);
     this.#callers = callersOf(load.calls, load.lengthMs);
@@ -117,11 +122,10 @@ class Planner {
   }
 
   plan(): Plan {
-    const { head, actual } = this.#load;
+    const { actual } = this.#load;
     const { policies, loadFactors } = this.#question;
-    const own = head.options.policy as PolicyName;
     const predicted = this.#predicted;
-    const asked = policies.length === 0 ? [own] : policies;
+    const asked = policies.length === 0 ? [this.#recordedPolicy] : policies;
     const cases = asked.flatMap((policy) =>
       loadFactors.map((loadFactor) => ({ policy, loadFactor })),
     );
@@ -144,7 +148,7 @@ class Planner {
 
   #recordedRow(): PlanRow {
     const { head } = this.#load;
-    const policy = head.options.policy as PolicyName;
+    const policy = this.#recordedPolicy;
     const shape = { policy, pipelines: head.pipelines, ...timesOf(this.#load, this.#load) };
     const of = { policy, nodes: 1, pipelines: head.pipelines.length, loadFactor: 1 };
     return this.#rowOf(of, shape, plannedModels(this.#load));
@@ -234,7 +238,7 @@ class Planner {
   #pipelinesOf(policy: PolicyName, count: number): readonly PlannedPipeline[] {
     const { head, calls } = this.#load;
     const recorded = head.pipelines;
-    const isOwn = recorded.length === count && policy === head.options.policy;
+    const isOwn = recorded.length === count && policy === this.#recordedPolicy;
     if (isOwn) return recorded;
     const memory = recorded.reduce((sum, { modelMemoryBytesMax }) => sum + modelMemoryBytesMax, 0);
     const hasBulk = calls.some((call) => call.class === "bulk");

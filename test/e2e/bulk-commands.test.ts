@@ -252,7 +252,7 @@ test("attack: --restart into the file that is read, by any name, leaves it as it
     for (const out of [from, link]) {
       const refused = await runHere([command, from, "--out", out, "--restart"], server);
       assert.equal(refused.code, exitCodes.usage);
-      assert.match(refused.err, /--out: cannot use .*\.jsonl \(it is the input\)/);
+      assert.match(refused.err, /--out: cannot use .*\.jsonl: it is the input/);
       assert.equal(await readFile(from, "utf8"), "one\ntwo\n");
     }
   }
@@ -272,7 +272,7 @@ test("defect: translate and rerank leave the file that they read, too", async ()
     for (const out of [from, link]) {
       const refused = await runHere([...args, "--out", out], server);
       assert.equal(refused.code, exitCodes.usage);
-      assert.match(refused.err, /--out: cannot use .*\.txt \(it is the input\)/);
+      assert.match(refused.err, /--out: cannot use .*\.txt: it is the input/);
     }
   }
   assert.equal(server.exchanges.length, 0);
@@ -322,13 +322,16 @@ test("wrong flags and files that are not there: nothing is sent, and nothing is 
       ["embed", join(dir.path, "none.txt"), "--out", out],
       /^option_invalid: FILE: there is no .*none\.txt\n/,
     ],
-    [["embed", dir.path, "--out", out], /^option_invalid: FILE: cannot use .* \(it is a folder\)/],
+    [["embed", dir.path, "--out", out], /^option_invalid: FILE: cannot use .*: it is a folder/],
     [["embed", "-", "--out", join(dir.path, "out.csv")], /must end in \.npy or \.jsonl/],
     [
       ["embed", "-", "--pooling", "none", "--out", join(dir.path, "out.npy")],
       /--pooling none gives/,
     ],
-    [["ocr", join(dir.path, "none"), "--out", out], /^option_invalid: FOLDER: cannot use .*ENOENT/],
+    [
+      ["ocr", join(dir.path, "none"), "--out", out],
+      /^option_invalid: FOLDER: cannot use .*: there is no such file \(ENOENT\)/,
+    ],
     [
       ["ocr", dir.path, "--out", join(dir.path, "no", "out.jsonl")],
       /^option_invalid: --out: .*ENOENT/,
@@ -365,7 +368,7 @@ test("ocr of a folder: killed and run again it reads no file twice, and says wha
   await using server = await serveHttp(answerTask);
   const undisturbed = await runHere(["ocr", folder, "--out", wanted], server);
   assert.equal(undisturbed.code, exitCodes.itemsFailed, undisturbed.err);
-  assert.match(undisturbed.err, /^image_invalid: c\.gif: the file cannot be read \(ENOENT\)\n/);
+  assert.match(undisturbed.err, /^image_invalid: c\.gif: there is no such file \(ENOENT\)\n/);
   assert.match(
     undisturbed.err,
     /^total: 63\nrequests: 4\n[\s\S]*^kept: 0\nskipped: 1\nfailed: 1\n$/m,
