@@ -16,8 +16,8 @@ import {
 import { beginReport } from "./harness/begin-report.js";
 import { finish } from "./harness/finish.js";
 import { countOf, usual } from "./harness/flags.js";
+import { hashOf } from "./harness/machine.js";
 import type { Cell } from "./harness/report.js";
-import { hashOf } from "./machine.js";
 
 const usage = `npm run bench -- frames [flags]
 Of lists of token ids, to bytes and back: as the frames are, and as JSON, in turns. Both ways must give the same lists.

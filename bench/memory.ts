@@ -17,10 +17,10 @@ import { TempDir } from "../test/support/temp-dir.js";
 import { beginReport } from "./harness/begin-report.js";
 import { finish } from "./harness/finish.js";
 import { countOf, usual } from "./harness/flags.js";
+import { hashOf } from "./harness/machine.js";
 import { processTimeMs } from "./harness/process-time.js";
 import { type Report, ratios, under } from "./harness/report.js";
 import { inTurns } from "./harness/rounds.js";
-import { hashOf } from "./machine.js";
 import { proportionalMiB } from "./rivals/memory.js";
 import { readSentences } from "./sentences.js";
 

@@ -5,7 +5,7 @@ import { Arena, cacheShapeOf } from "#src/runtime/generation/arena.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { readGeneration } from "../test/support/read-generation.js";
 import { countOf, usual } from "./harness/flags.js";
-import { describeMachine, spread } from "./machine.js";
+import { describeMachine, spread } from "./harness/machine.js";
 
 const usage = `npm run bench -- record-runs [flags]
 Medians of an encoder's run and of a decoder's step, of 1 to 128 rows and 16 to 128 tokens, as JSON: test/sim/recorded-runs.json.

@@ -19,9 +19,9 @@ import { beginReport } from "./harness/begin-report.js";
 import { describeModel } from "./harness/describe-model.js";
 import { finish } from "./harness/finish.js";
 import { countOf, countsOf, usual } from "./harness/flags.js";
+import { hashOf } from "./harness/machine.js";
 import { type Cell, type Report, ratios } from "./harness/report.js";
 import { inTurns } from "./harness/rounds.js";
-import { hashOf } from "./machine.js";
 import { openTokenizer } from "./rivals/tokenizer.js";
 
 const usage = `npm run bench -- shortlist --text FILE [flags]

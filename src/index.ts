@@ -38,6 +38,7 @@ export type { BaseOptions, FormerOptions, Options } from "./options/options.js";
 export type { TeiOptions } from "./options/tei-options.js";
 export type { TracingOptions } from "./options/tracing-options.js";
 export type { ZmqOptions } from "./options/zmq-options.js";
+export type { PolicyName } from "./scheduler/policy.js";
 export type { MillraceServer } from "./server.js";
 export type {
   InputOutcome,

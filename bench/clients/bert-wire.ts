@@ -3,8 +3,8 @@
  * and whether any of a thousand clients that have just connected loses its reply.
  */
 
+import { quantiles } from "../harness/quantiles.js";
 import { under } from "../harness/report.js";
-import { quantiles } from "../quantiles.js";
 import type { MadeModel } from "../tasks/settings.js";
 import { BertClient } from "./drivers/bert-driver.js";
 import { type ServedFronts, serveFronts } from "./serve-fronts.js";

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { Agent, type IncomingMessage, request } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
-import { quantiles } from "../quantiles.js";
+import { quantiles } from "../harness/quantiles.js";
 import type { Load, LoadSpec } from "./load.js";
 
 const spec = JSON.parse(process.argv[2] ?? "{}") as LoadSpec;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { StatusResponse } from "millrace-client/wire";
 import { processTimeMs } from "../harness/process-time.js";
-import { ServerTree } from "../server-tree.js";
+import { ServerTree } from "../harness/server-tree.js";
 import { root } from "../serving/lines.js";
 import { makeTimedModels } from "../timed/timed-models.js";
 import { type Collected, KeepingCollector } from "./collector.js";

@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { TempDir } from "../../test/support/temp-dir.js";
-import { amountOf, countOf } from "../harness/flags.js";
+import { amountOf, countOf, usual } from "../harness/flags.js";
 import { readLines } from "../serving/lines.js";
 import { endExperiment, openRun, runFlags, runUsageOf } from "../serving/settings.js";
 import { measureFinals, tellFinals } from "./finals.js";
@@ -45,7 +45,7 @@ const flags = {
   try: { type: "string", default: "2" },
   seconds: { type: "string", default: "5" },
   "bulk-items": { type: "string", default: "500" },
-  sentences: { type: "string" },
+  sentences: usual.seedSentences,
 } as const;
 
 export async function run(args: readonly string[]): Promise<void> {

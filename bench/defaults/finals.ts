@@ -1,8 +1,9 @@
 /** The default and the best few once more, in turns: what the targets are held against. */
+
+import { spread } from "../harness/machine.js";
+import { quantiles } from "../harness/quantiles.js";
 import { atLeast, type Report, ratios, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
-import { spread } from "../machine.js";
-import { quantiles } from "../quantiles.js";
 import { tellGenerator, type Wave } from "../serving/wave.js";
 import {
   type Asked,

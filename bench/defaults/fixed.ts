@@ -1,5 +1,5 @@
 /** Configurations that somebody could have chosen by hand, in a few characters: `2x1`, `1+1x1`, `2x1:rows=128:prefetch=64`. */
-import type { ServeFlags } from "../server-tree.js";
+import type { ServeFlags } from "../harness/server-tree.js";
 import { readLayout } from "../serving/layouts.js";
 
 export interface Fixed {

@@ -1,6 +1,7 @@
 /** The search for the best fixed configuration: the layouts first, then rows with the best of them; each measured for a moment. */
+
+import { quantiles } from "../harness/quantiles.js";
 import type { Report } from "../harness/report.js";
-import { quantiles } from "../quantiles.js";
 import { type Fixed, readFixed, rowsToTry } from "./fixed.js";
 import { type Asked, bulkPerSecond, realtimeBesideBulk, type Work } from "./measure.js";
 import { type Place, startFixed, type Up } from "./up.js";

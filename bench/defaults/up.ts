@@ -1,7 +1,7 @@
 /** A server of a configuration: the default one, whose trial has ended before it is ready, or a fixed one. */
 import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
-import { type LogRecord, type ServeFlags, ServerTree, textOf } from "../server-tree.js";
+import { type LogRecord, type ServeFlags, ServerTree, textOf } from "../harness/server-tree.js";
 import { warmServer } from "../serving/served.js";
 import type { Run } from "../serving/settings.js";
 import { type Call, runWave, type Wave } from "../serving/wave.js";

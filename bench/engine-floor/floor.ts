@@ -7,9 +7,9 @@ import { beginReport } from "../harness/begin-report.js";
 import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";
 import { countOf, countsOf, usual } from "../harness/flags.js";
+import { spread } from "../harness/machine.js";
 import { atLeast, type Report, ratios, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
-import { spread } from "../machine.js";
 import { type Run, Side } from "./sides.js";
 import { chunkWork, productsWork, type StepSize, stepWork, type Work } from "./work.js";
 

@@ -82,7 +82,7 @@ function partsOf({ root, sessions }: Seen, wholeMs: number): readonly Part[] {
   ]);
   const told = [
     ...runs,
-    { part: "Millrace's JavaScript", ms: selfMsOf(root, ({ kind }) => kind === "engine") },
+    { part: "Millrace's JavaScript", ms: selfMsOf(root, ({ kind }) => kind === "javascript") },
     { part: "garbage collection", ms: selfMsOf(root, ({ kind }) => kind === "collection") },
     { part: "Node, and idle", ms: selfMsOf(root, ({ kind }) => kind === "node") },
   ];

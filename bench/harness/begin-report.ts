@@ -1,5 +1,5 @@
 /** READ FIRST of this folder. What every report begins with: the machine, as it was found before anything ran on it. */
-import { describeMachine, type Machine, readMachine } from "../machine.js";
+import { describeMachine, type Machine, readMachine } from "./machine.js";
 import { Report } from "./report.js";
 
 /** `name`: of the benchmark, where its first line says it. */

@@ -1,7 +1,7 @@
 /** What is left of a benchmark when it has ended: its figures as JSON, its plots as drawings. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Machine } from "../machine.js";
+import type { Machine } from "./machine.js";
 import { drawPlot, type Plot } from "./plot.js";
 import type { Report } from "./report.js";
 

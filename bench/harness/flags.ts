@@ -16,10 +16,15 @@ export const usual = {
   source: { type: "string", default: "../shared/models/en-zh" },
   /** File of sentences, one a line, and how many of them. */
   sentences: { type: "string", default: "models/calibration.en.txt" },
+  /** The same, where those of the seeds come first if they are there. */
+  seedSentences: { type: "string" },
   count: { type: "string", default: "448" },
   beams: { type: "string", default: "1" },
   rows: { type: "string", default: "64" },
   threads: { type: "string", default: "1" },
+  pipelines: { type: "string", default: "1" },
+  /** `real`, or others that a benchmark names. */
+  workers: { type: "string", default: "real" },
   /** Of the work, for a short run. */
   scale: { type: "string", default: "1" },
   seed: { type: "string", default: "1" },

@@ -1,7 +1,7 @@
 /** What was measured, as lines, as tables and as JSON: medians with the least and the most, held against targets. */
-import { type Machine, spread, spreadText } from "../machine.js";
-import { type Bucket, histogram, type Quantiles, quantiles } from "../quantiles.js";
+import { type Machine, spread, spreadText } from "./machine.js";
 import type { Plot } from "./plot.js";
+import { type Bucket, histogram, type Quantiles, quantiles } from "./quantiles.js";
 import { markdownTable } from "./table.js";
 
 export interface Target {

@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
-import { type Quantiles, quantiles } from "../quantiles.js";
+import { type Quantiles, quantiles } from "../harness/quantiles.js";
 
 export interface AttackReport {
   readonly who: string;

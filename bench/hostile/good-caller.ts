@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { Agent, get } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { post } from "../harness/post.js";
-import { type Quantiles, quantiles } from "../quantiles.js";
+import { type Quantiles, quantiles } from "../harness/quantiles.js";
 
 export interface GoodReport {
   readonly done: number;

@@ -1,7 +1,7 @@
 /** A server with durable jobs for the benchmark. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ServerTree } from "../server-tree.js";
+import { ServerTree } from "../harness/server-tree.js";
 import { makeTimedModels } from "../timed/timed-models.js";
 import type { JobsSettings, ServeJobs } from "./settings.js";
 

@@ -1,6 +1,6 @@
 /** What the parts of the benchmark are given. */
 import type { Report } from "../harness/report.js";
-import type { ServeFlags, ServerTree } from "../server-tree.js";
+import type { ServeFlags, ServerTree } from "../harness/server-tree.js";
 
 export interface JobsSettings {
   readonly report: Report;

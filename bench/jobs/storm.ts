@@ -9,7 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Random } from "../../test/sim/random.js";
 import { freePorts } from "../clients/serve.js";
 import { atLeast, under } from "../harness/report.js";
-import type { ServerTree } from "../server-tree.js";
+import type { ServerTree } from "../harness/server-tree.js";
 import { doneOf, hasJobEnded, JobApi } from "./job-api.js";
 import { jobLines, madeLines } from "./made-lines.js";
 import { whenSeen } from "./restart.js";

@@ -6,8 +6,8 @@ import type { TranslateResponse } from "millrace-client/wire";
 import { byChance } from "../harness/arrivals.js";
 import { openLoop } from "../harness/open-loop.js";
 import { post } from "../harness/post.js";
+import { type Quantiles, quantiles } from "../harness/quantiles.js";
 import { madeLine } from "../jobs/made-lines.js";
-import { type Quantiles, quantiles } from "../quantiles.js";
 
 export interface RealtimeSpec {
   readonly url: string;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { NodesResponse } from "millrace-client/wire";
-import { ServerTree, type TreeSpec } from "../server-tree.js";
+import { ServerTree, type TreeSpec } from "../harness/server-tree.js";
 import type { NodePlace } from "./network.js";
 import type { NodesSettings } from "./settings.js";
 

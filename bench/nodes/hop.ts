@@ -1,7 +1,8 @@
 /** What it costs that a request goes through an edge: against the same node asked directly, request by request in turns. */
+
+import { spread } from "../harness/machine.js";
 import { under } from "../harness/report.js";
 import { madeLine, madeLines } from "../jobs/made-lines.js";
-import { spread } from "../machine.js";
 import { askBulk, SingleCaller } from "./callers.js";
 import { Deployment } from "./deployment.js";
 import type { NodesSettings } from "./settings.js";

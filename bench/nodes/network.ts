@@ -3,7 +3,7 @@
  * make one, each behind a proxy to NATS. Either can be cut so that nothing arrives and nobody is told.
  */
 import { spawnSync } from "node:child_process";
-import type { Launch } from "../server-tree.js";
+import type { Launch } from "../harness/server-tree.js";
 import { openNamespaces } from "./namespaces.js";
 import { openProxies } from "./proxies.js";
 

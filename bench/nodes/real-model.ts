@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { under } from "../harness/report.js";
-import { ServerTree } from "../server-tree.js";
+import { ServerTree } from "../harness/server-tree.js";
 import { askBulk, type BulkRun } from "./callers.js";
 import { Deployment } from "./deployment.js";
 import type { NodesSettings } from "./settings.js";

@@ -4,10 +4,10 @@
  */
 import { join } from "node:path";
 import { Random } from "../../test/sim/random.js";
+import { quantiles } from "../harness/quantiles.js";
 import { type Report, under } from "../harness/report.js";
+import { ServerTree } from "../harness/server-tree.js";
 import { madeLines } from "../jobs/made-lines.js";
-import { quantiles } from "../quantiles.js";
-import { ServerTree } from "../server-tree.js";
 import { askBulk } from "./callers.js";
 import { Deployment } from "./deployment.js";
 import { disturb } from "./faults.js";

@@ -7,14 +7,13 @@ import { join } from "node:path";
 import type { CallFigures } from "#src/plan/figures.js";
 import { plan } from "#src/plan/plan.js";
 import { NatsServer, skipWithoutNats } from "../../test/support/nats-server.js";
-import { byChance } from "../harness/arrivals.js";
-import { openLoop } from "../harness/open-loop.js";
 import { type Report, ratios } from "../harness/report.js";
+import { ServerTree } from "../harness/server-tree.js";
 import { Deployment } from "../nodes/deployment.js";
 import { openNetwork } from "../nodes/network.js";
-import { ServerTree } from "../server-tree.js";
 import { makeTimedModels } from "../timed/timed-models.js";
 import { noQuestion, only, recordedOf } from "./recorded.js";
+import { sendByChance } from "./send-by-chance.js";
 
 export interface NodesCase {
   readonly nodes: number;
@@ -65,7 +64,7 @@ export async function predictNodes(report: Report, of: NodesCase): Promise<void>
   const servers = { one: await one.ready(), edge: deployment.url, nodes };
   // They learn what their runs take.
   for (const url of [servers.one, servers.edge])
-    await send(url, {
+    await sendByChance(url, {
       perSecond: 20,
       seed: 0,
       times: 1,
@@ -83,11 +82,13 @@ async function predictRate(
   const seen: { alone: CallFigures; real: CallFigures; predicted: CallFigures }[] = [];
   for (let seed = 1; seed <= rounds; seed += 1) {
     const sent = { ...of, seed };
-    const load = await recordedOf([servers.one], () => send(servers.one, { ...sent, times: 1 }));
+    const load = await recordedOf([servers.one], () =>
+      sendByChance(servers.one, { ...sent, times: 1 }),
+    );
     const asked = { nodes: [nodes], pipelines: [1], loadFactors: [nodes] };
     const [row] = plan(load, { ...noQuestion, ...asked, waits: false }).rows;
     const told = await recordedOf(servers.nodes, () =>
-      send(servers.edge, { ...sent, times: nodes }),
+      sendByChance(servers.edge, { ...sent, times: nodes }),
     );
     if (row === undefined) throw new Error("nothing was predicted");
     const [alone, real] = [only(load.actual.classes), only(told.actual.classes)];
@@ -106,23 +107,4 @@ async function predictRate(
     report.add(`${title}: ${name}`, of("real"), { unit: "ms" });
     report.add(`${title}: ${name}, predicted / real`, ratios(of("predicted"), of("real")));
   }
-}
-
-/** The same requests whatever `times` is: so many times as fast. */
-async function send(
-  url: string,
-  of: {
-    readonly perSecond: number;
-    readonly ms: number;
-    readonly seed: number;
-    readonly times: number;
-    readonly lines: readonly string[];
-  },
-): Promise<void> {
-  const { ms, seed, times, lines, perSecond } = of;
-  const arrivals = byChance({ perSecond, ms, seed }).map((dueMs, at) => {
-    const text = lines[(at * (seed + 1)) % lines.length];
-    return { dueMs: dueMs / times, body: JSON.stringify({ texts: [text] }) };
-  });
-  await openLoop({ url, path: "/v1/translate", arrivals, connections: 8, replies: false });
 }

@@ -1,23 +1,21 @@
 /**
  * `npm run bench -- plan`: how near `millrace plan` comes to what really happened, under several loads, and of several nodes.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Plan, plan } from "#src/plan/plan.js";
+import { TempDir } from "../../test/support/temp-dir.js";
 import { translateInTurn, writeBodies } from "../clients/load.js";
-import { byChance } from "../harness/arrivals.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { amountOf, amountsOf, countOf, countsOf, usual } from "../harness/flags.js";
-import { openLoop } from "../harness/open-loop.js";
 import type { Report } from "../harness/report.js";
-import { ServerTree } from "../server-tree.js";
+import { ServerTree } from "../harness/server-tree.js";
 import { readLines, root, takeLines } from "../serving/lines.js";
 import { makeTimedModels } from "../timed/timed-models.js";
 import { predictNodes } from "./nodes.js";
 import { noQuestion, only, recordedOf } from "./recorded.js";
+import { sendByChance } from "./send-by-chance.js";
 
 const usage = `npm run bench -- plan [flags]
 Each load is sent to one server and recorded; then the plan's prediction of that very configuration is held against what was recorded. Of
@@ -35,12 +33,12 @@ a real NATS, whose workers take recorded times and no core.
   --json FILE      the figures as JSON`;
 
 const flags = {
-  workers: { type: "string", default: "real" },
+  workers: usual.workers,
   rates: { type: "string", default: "15,30" },
   callers: { type: "string", default: "4,16" },
   seconds: { type: "string", default: "8" },
   rounds: usual.fewRounds,
-  pipelines: { type: "string", default: "1" },
+  pipelines: usual.pipelines,
   nodes: { type: "string", default: "2" },
   "node-rates": { type: "string", default: "10,25" },
   sentences: usual.sentences,
@@ -70,31 +68,27 @@ export async function run(args: readonly string[]): Promise<void> {
   const rounds = countOf("rounds", values.rounds);
   const ms = 1_000 * amountOf("seconds", values.seconds);
   const { report, machine } = beginReport("plan");
-  const dir = await mkdtemp(join(tmpdir(), "millrace-bench-plan-"));
-  try {
-    const lines = takeLines(readLines(values.sentences), 0, 1_000);
-    const bodies = lines.map((text) => ({ texts: [text] }));
-    const bodiesFile = await writeBodies(join(dir, "bodies.jsonl"), bodies);
-    const models = workers === "real" ? join(root, "models") : await makeTimedModels(dir);
-    await using tree = await ServerTree.start({
-      name: "plan",
-      script: workers,
-      flags: { models, port: 0, pipelines, threads: 1, "cache-dir": join(dir, "cache") },
-    });
-    const to = { url: await tree.ready(), lines, bodiesFile, ms };
-    const loads = [
-      ...amountsOf("rates", values.rates).map((rate) => byRate(rate, to)),
-      ...countsOf("callers", values.callers).map((callers) => byCallers(callers, to)),
-    ];
-    await waiting(to, 4);
-    await predict(report, { loads, rounds, to });
-    await tree.kill();
-    const nodes = countOf("nodes", values.nodes);
-    const rates = amountsOf("node-rates", values["node-rates"]);
-    if (nodes > 1) await predictNodes(report, { nodes, rates, rounds, ms, lines, dir });
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
+  await using dir = await TempDir.make();
+  const lines = takeLines(readLines(values.sentences), 0, 1_000);
+  const bodies = lines.map((text) => ({ texts: [text] }));
+  const bodiesFile = await writeBodies(dir.file("bodies.jsonl"), bodies);
+  const models = workers === "real" ? join(root, "models") : await makeTimedModels(dir.path);
+  await using tree = await ServerTree.start({
+    name: "plan",
+    script: workers,
+    flags: { models, port: 0, pipelines, threads: 1, "cache-dir": dir.file("cache") },
+  });
+  const to = { url: await tree.ready(), lines, bodiesFile, ms };
+  const loads = [
+    ...amountsOf("rates", values.rates).map((rate) => byRate(rate, to)),
+    ...countsOf("callers", values.callers).map((callers) => byCallers(callers, to)),
+  ];
+  await waiting(to, 4);
+  await predict(report, { loads, rounds, to });
+  await tree.kill();
+  const nodes = countOf("nodes", values.nodes);
+  const rates = amountsOf("node-rates", values["node-rates"]);
+  if (nodes > 1) await predictNodes(report, { nodes, rates, rounds, ms, lines, dir: dir.path });
   const facts = { ...values, workers };
   await finish(report, { machine, facts, jsonFile: values.json });
 }
@@ -102,13 +96,7 @@ export async function run(args: readonly string[]): Promise<void> {
 function byRate(perSecond: number, { url, lines, ms }: Target): Load {
   return {
     name: `${perSecond}/s by chance`,
-    send: async (seed) => {
-      const arrivals = byChance({ perSecond, ms, seed }).map((dueMs, at) => {
-        const text = lines[(at * (seed + 1)) % lines.length];
-        return { dueMs, body: JSON.stringify({ texts: [text] }) };
-      });
-      await openLoop({ url, path: "/v1/translate", arrivals, connections: 8, replies: false });
-    },
+    send: (seed) => sendByChance(url, { perSecond, ms, seed, times: 1, lines }),
   };
 }
 

@@ -39,7 +39,7 @@ export const flags = {
   gaps: { type: "string", default: "0,100" },
   "bulk-items": { type: "string", default: "1000,128" },
   scale: usual.scale,
-  sentences: { type: "string" },
+  sentences: usual.seedSentences,
   threads: { type: "string" },
   simulate: { type: "boolean", default: false },
   "crowd-callers": { type: "string", default: "10000" },

@@ -1,9 +1,9 @@
 /** Policies held against each other through the whole server. */
 import { availableParallelism } from "node:os";
 import type { PolicyName } from "#src/scheduler/policy.js";
+import { quantiles } from "../harness/quantiles.js";
 import { atLeast, type Cell, ratios, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
-import { quantiles } from "../quantiles.js";
 import type { Layout } from "../serving/layouts.js";
 import { readLines } from "../serving/lines.js";
 import { firstCalls, isBulk, laterCalls, scaledItems, seedsMix } from "../serving/mix-calls.js";

@@ -1,5 +1,5 @@
 /**
- * A policy at work without processes: the product's scheduler and the engine's choosing on a clock that is made. Runs take the times that
+ * A policy at work without processes: the product's scheduler and the engine's choosing on a virtual clock. Runs take the times that
  * were recorded of the model (`npm run bench -- record-runs`), each pipeline on a processor of its own; the server around them takes none.
  */
 import type { PipelineKind } from "millrace-client/wire";
@@ -8,12 +8,12 @@ import type { PolicyName } from "#src/scheduler/policy.js";
 import { engineClassOf } from "#src/scheduler/rank.js";
 import type { Batch, ItemSpec } from "#src/scheduler/types.js";
 import { ClockedScheduler } from "#src/simulation/clocked-scheduler.js";
-import type { EngineRun, MadeItem } from "#src/simulation/made-engine.js";
-import { MadeGeneration } from "#src/simulation/made-generation.js";
 import { RunMeter } from "#src/simulation/run-meter.js";
+import type { EngineRun, SimulatedItem } from "#src/simulation/simulated-engine.js";
+import { SimulatedGeneration } from "#src/simulation/simulated-generation.js";
 import { VirtualClock } from "#src/simulation/virtual-clock.js";
 import { recordedMs } from "../../test/sim/recorded-runs.js";
-import { type Quantiles, quantiles } from "../quantiles.js";
+import { type Quantiles, quantiles } from "../harness/quantiles.js";
 import { fewItems, type SimCall, type Workload } from "./workloads.js";
 
 export interface SimulationShape {
@@ -57,7 +57,7 @@ interface OpenCall {
 
 interface SimPipeline {
   readonly pipelineId: string;
-  readonly engine: MadeGeneration<MadeItem>;
+  readonly engine: SimulatedGeneration<SimulatedItem>;
   readonly meter: RunMeter;
   isRunning: boolean;
 }
@@ -120,7 +120,7 @@ class Simulation {
     for (const [at, kind] of pipelines.entries()) {
       const pipelineId = `p${at}`;
       const limits = { ...generationEngineDefaults, rowsMax };
-      const engine = new MadeGeneration({ limits, runMs: recordedMs, stride });
+      const engine = new SimulatedGeneration({ limits, runMs: recordedMs, stride });
       const meter = new RunMeter();
       this.#pipelines.set(pipelineId, { pipelineId, engine, meter, isRunning: false });
       const pipeline = { pipelineId, kind, modelMemoryBytesMax: 10 };
@@ -157,7 +157,7 @@ class Simulation {
       this.#clock.at(this.#clock.nowMs, () => this.#runNext(pipeline));
   }
 
-  #itemOf(itemId: number): MadeItem {
+  #itemOf(itemId: number): SimulatedItem {
     const spec = this.#items.get(itemId)?.spec;
     if (spec === undefined) throw new Error(`item ${itemId} was sent after its end`);
     return { itemId, cost: spec };

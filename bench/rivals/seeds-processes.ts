@@ -13,9 +13,9 @@ import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";
 import { countOf, countsOf, usual } from "../harness/flags.js";
 import { OutputBook } from "../harness/output-book.js";
+import { quantiles } from "../harness/quantiles.js";
 import { atLeast, type Report, ratios } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
-import { quantiles } from "../quantiles.js";
 import { readLines, usualFile } from "../serving/lines.js";
 import { pairOf, type ResidentServer, startEngine, startServer } from "./residents.js";
 import { type SentenceSet, sentenceSet } from "./sentences.js";
@@ -40,7 +40,7 @@ Examples:
 
 const flags = {
   model: usual.model,
-  sentences: { type: "string" },
+  sentences: usual.seedSentences,
   callers: { type: "string", default: "16,32,64,128" },
   each: { type: "string", default: "8" },
   processes: { type: "string", default: "8" },

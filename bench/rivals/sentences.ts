@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import { Random } from "../../test/sim/random.js";
-import { ownFile, readLines } from "../serving/lines.js";
+import { ownFile, readLines, takeLines } from "../serving/lines.js";
 
 export interface SentenceSet {
   readonly name: string;
@@ -51,10 +51,7 @@ export function sentenceSet(
 ): SentenceSet {
   const json = JSON.parse(readFileSync(how.tokenizerFile, "utf8")) as object;
   const tokenizer = createTokenizer(json, { clean_up_tokenization_spaces: false });
-  const texts = Array.from(
-    { length: how.count },
-    (_, at) => from.texts[at % from.texts.length] ?? "",
-  );
+  const texts = takeLines(from.texts, 0, how.count);
   const encoded = texts.map((text) => tokenizer.encode(text));
   const ids = encoded.map((each) => each.ids);
   const file = (name: string, content: string): string => {

@@ -3,13 +3,13 @@
  * and the memory of a queued item.
  */
 import { parseArgs } from "node:util";
-import type { PolicyName } from "#src/scheduler/policy.js";
+import { type PolicyName, policyNamed } from "#src/scheduler/policy.js";
 import type { RunMode } from "#src/scheduler/types.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { amountsOf, countOf, countsOf, usual } from "../harness/flags.js";
+import { spread, spreadText } from "../harness/machine.js";
 import { inTurns } from "../harness/rounds.js";
-import { spread, spreadText } from "../machine.js";
 import { type DrainFigures, type DrainShape, drain } from "./drain.js";
 
 const help = `npm run bench -- scheduler [flags]
@@ -101,7 +101,8 @@ function shapesOf(values: Values): readonly DrainShape[] {
 }
 
 function policyOf(name: string): PolicyName {
-  if (name === "millrace" || name === "fcfs" || name === "seed-router") return name;
+  const known = policyNamed(name);
+  if (known !== null) return known;
   throw new Error(`--policies: ${name} is none`);
 }
 

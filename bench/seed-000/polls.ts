@@ -6,7 +6,7 @@
 import { Agent, get } from "node:http";
 import type { StatusResponse } from "millrace-client/wire";
 import { atTheirTimes, steadily } from "../harness/arrivals.js";
-import { type Quantiles, quantiles } from "../quantiles.js";
+import { type Quantiles, quantiles } from "../harness/quantiles.js";
 
 export interface PathReport {
   readonly path: string;

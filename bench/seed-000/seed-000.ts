@@ -15,7 +15,7 @@ import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { amountOf, usual } from "../harness/flags.js";
 import { post } from "../harness/post.js";
-import { type Quantiles, quantiles } from "../quantiles.js";
+import { type Quantiles, quantiles } from "../harness/quantiles.js";
 import type { PathReport } from "./polls.js";
 
 const root = new URL("../../../", import.meta.url);

@@ -2,8 +2,8 @@
 import { parseArgs } from "node:util";
 import { workClasses } from "millrace-client/wire";
 import { amountOf, countsOf, usual } from "../harness/flags.js";
+import { spread } from "../harness/machine.js";
 import { inTurns } from "../harness/rounds.js";
-import { spread } from "../machine.js";
 import { type DataFile, dataFileNames, readDataFile } from "./data-files.js";
 import { takeLines } from "./lines.js";
 import { type SeedFigure, seedFigures } from "./seed-figures.js";

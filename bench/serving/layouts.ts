@@ -1,6 +1,6 @@
 /** How the pipelines of a server are shared out among the classes, in a few characters: `2`, or `1+1`. */
 import { availableParallelism } from "node:os";
-import type { ServeFlags } from "../server-tree.js";
+import type { ServeFlags } from "../harness/server-tree.js";
 
 export interface Layout {
   readonly name: string;

@@ -4,10 +4,10 @@
  */
 import { parseArgs } from "node:util";
 import { amountOf, countOf, countsOf, usual } from "../harness/flags.js";
+import { spread } from "../harness/machine.js";
+import { quantiles } from "../harness/quantiles.js";
 import { atLeast, type Cell, type Report, ratios, type Target, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
-import { spread } from "../machine.js";
-import { quantiles } from "../quantiles.js";
 import { readLines } from "./lines.js";
 import { firstCalls, isBulk, laterCalls, scaledItems, seedsMix } from "./mix-calls.js";
 import { type Served, withServers } from "./served.js";
@@ -48,7 +48,7 @@ const flags = {
   after: { type: "string", default: String(seedsMix.laterAtMs) },
   gap: { type: "string", default: "0" },
   scale: usual.scale,
-  sentences: { type: "string" },
+  sentences: usual.seedSentences,
 } as const;
 
 interface Load {

@@ -1,9 +1,9 @@
 /** `npm run bench -- real`: the seeds' realtime experiment, many callers with a few sentences each, all at once. */
 import { parseArgs } from "node:util";
-import { countOf, countsOf } from "../harness/flags.js";
+import { countOf, countsOf, usual } from "../harness/flags.js";
+import { spread } from "../harness/machine.js";
+import { quantiles } from "../harness/quantiles.js";
 import { inTurns } from "../harness/rounds.js";
-import { spread } from "../machine.js";
-import { quantiles } from "../quantiles.js";
 import { readLines, takeLines } from "./lines.js";
 import { type Served, withServers } from "./served.js";
 import {
@@ -34,7 +34,7 @@ const flags = {
   ...commonFlags,
   callers: { type: "string", default: "16,32,64,128" },
   items: { type: "string", default: "8" },
-  sentences: { type: "string" },
+  sentences: usual.seedSentences,
 } as const;
 
 export async function run(args: readonly string[]): Promise<void> {

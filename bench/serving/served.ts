@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { workClasses } from "millrace-client/wire";
 import { TempDir } from "../../test/support/temp-dir.js";
-import { ServerTree } from "../server-tree.js";
+import { ServerTree } from "../harness/server-tree.js";
 import { threadsOf } from "./layouts.js";
 import type { Experiment, Run, Variant } from "./settings.js";
 import { type Call, runWave, type Wave } from "./wave.js";

@@ -3,7 +3,7 @@
  * they are, or in two, as the seeds had them.
  */
 import { parseArgs } from "node:util";
-import { countOf } from "../harness/flags.js";
+import { countOf, usual } from "../harness/flags.js";
 import { readLines } from "./lines.js";
 import { withServers } from "./served.js";
 import { commonFlags, endExperiment, openExperiment, ownLayout, usageOf } from "./settings.js";
@@ -30,7 +30,7 @@ const flags = {
   parts: { type: "string", default: "tokens,split" },
   count: { type: "string", default: "1000" },
   batch: { type: "string", default: "64" },
-  sentences: { type: "string" },
+  sentences: usual.seedSentences,
 } as const;
 
 export async function run(args: readonly string[]): Promise<void> {

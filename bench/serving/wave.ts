@@ -5,10 +5,10 @@ import type {
   TranslateResult,
   WorkClass,
 } from "millrace-client/wire";
+import { spread } from "../harness/machine.js";
 import { openLoop } from "../harness/open-loop.js";
 import type { OutputBook } from "../harness/output-book.js";
 import type { Report } from "../harness/report.js";
-import { spread } from "../machine.js";
 
 export interface Call {
   /** After the wave's start. */

@@ -2,8 +2,8 @@
 import { Agent, request } from "node:http";
 import { text } from "node:stream/consumers";
 import { createServer, type MillraceServer } from "#src/index.js";
+import { quantiles } from "../harness/quantiles.js";
 import { type Report, ratios } from "../harness/report.js";
-import { quantiles } from "../quantiles.js";
 import type { MadeModel, TasksSettings } from "./settings.js";
 
 const agent = new Agent({ keepAlive: true });

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { createServer, type MillraceServer } from "#src/index.js";
 import { expectedBytes } from "#src/models/folder-bytes.js";
 import { Session } from "#src/runtime/session.js";
+import { quantiles } from "../harness/quantiles.js";
 import { type Report, ratios } from "../harness/report.js";
-import { quantiles } from "../quantiles.js";
 import { oneByOne } from "./callers.js";
 import type { MadeModel, TasksSettings } from "./settings.js";
 

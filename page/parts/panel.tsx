@@ -1,4 +1,7 @@
-/** A titled part of the page. */
+/**
+ * READ FIRST of this folder: what several views are built of; each file is one thing to be seen, or one rule of how it is shown.
+ * Here: a titled part of the page.
+ */
 import type { ComponentChildren, JSX } from "preact";
 import { useId } from "preact/hooks";
 

@@ -1,3 +1,4 @@
+/** Sentences of the server with what is to be typed in them. */
 import type { JSX } from "preact";
 
 /** What stands between backticks is to be typed. */

@@ -1,3 +1,4 @@
+/** READ FIRST. What the doctor finds, as the page shows it. */
 import type { Finding } from "millrace-client/wire";
 import type { JSX } from "preact";
 import { More, useOpened } from "../parts/opened.js";
@@ -7,7 +8,7 @@ import { Prose } from "../parts/prose.js";
 
 const findingsMax = 30;
 
-/** What the doctor finds, worst first. */
+/** The worst first. */
 export function Why({ findings }: { readonly findings: readonly Finding[] | null }): JSX.Element {
   if (findings === null)
     return (

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { MillraceError } from "millrace-client";
 import { durationMs } from "../options/duration.js";
 import type { RecordedLoad } from "../plan/recorded-load.js";
-import type { PolicyName } from "../scheduler/policy.js";
+import { type PolicyName, policyNamed, policyNames } from "../scheduler/policy.js";
 import { print } from "./print.js";
 
 interface Flags {
@@ -16,8 +16,6 @@ interface Flags {
   readonly costs?: string;
   readonly json?: boolean;
 }
-
-const policies: readonly PolicyName[] = ["millrace", "fcfs", "seed-router"];
 
 const examples = `
 The first line is the prediction of the very configuration that was recorded, beside what really happened: as far as these
@@ -38,12 +36,16 @@ export function registerPlan(program: Command): void {
     .command("plan")
     .summary("say what another configuration would do with a recorded load")
     .description(
-      "Replay what `record` kept, with the server's own scheduler and on a simulated clock.",
+      "Replay what `record` kept, with the server's own scheduler and on a virtual clock.",
     )
     .argument("<file>", "of `millrace record`")
     .option("--pipelines <list>", "how many to try, of each machine: 1,2,4", counts)
     .option("--nodes <list>", "so many machines like this one behind an edge: 1,2,4", nodeCounts)
-    .option("--policy <list>", `to try: ${policies.join(", ")}; else the recorded one`, policyList)
+    .option(
+      "--policy <list>",
+      `to try: ${policyNames.join(", ")}; else the recorded one`,
+      policyList,
+    )
     .addOption(
       new Option("--load <list>", "times as much as was recorded: 1,2")
         .argParser(factors)
@@ -100,7 +102,7 @@ async function readLoad(file: string): Promise<RecordedLoad> {
   const fail = (why: string): MillraceError =>
     new MillraceError("option_invalid", `${file}: ${why}`);
   const { policy } = head.options;
-  if (!policies.some((each) => each === policy))
+  if (policyNamed(policy) === null)
     throw fail(`its server had the policy ${policy}, which this millrace does not know`);
   const load = recordedLoad(head, { lines, isCut });
   if (load.calls.length === 0)
@@ -156,8 +158,7 @@ function factors(value: string): number[] {
 }
 
 function policyList(value: string): PolicyName[] {
-  const read = (text: string): PolicyName | null => policies.find((each) => each === text) ?? null;
-  return listOf(value, read, `Only these: ${policies.join(", ")}.`);
+  return listOf(value, policyNamed, `Only these: ${policyNames.join(", ")}.`);
 }
 
 /** `0.5s` too, as people say it; a bare number is seconds. */

@@ -8,13 +8,14 @@ import { Millrace, MillraceError } from "millrace-client";
 import {
   type ProfiledGraph,
   type ProfileResponse,
+  profileFrameKinds,
   profileSecondsDefault,
   profileSecondsMax,
 } from "millrace-client/wire";
 import { percent } from "../doctor/words.js";
 import { makeFolders } from "../platform/make-folders.js";
 import { cpuProfileOf } from "../profile/cpuprofile.js";
-import { drawFlame } from "../profile/flame.js";
+import { drawFlame, kindNames } from "../profile/flame.js";
 import { frontName } from "../profile/profiles.js";
 import { speedscopeOf } from "../profile/speedscope.js";
 import { framesOf, type ProfileSummary, summaryOf } from "../profile/summary.js";
@@ -207,7 +208,7 @@ function view(
   const { start, stop } = taken.stoodStillMs;
   return [
     `${taken.of}: ${(taken.sampledMs / 1_000).toFixed(1)} s, a sample each ${taken.everyMs} ms; the thread stood still for ${start.toFixed(1)} ms to begin and ${stop.toFixed(1)} ms to end`,
-    `idle ${percent(shares.idle)}, native ${percent(shares.native)}, garbage collection ${percent(shares.collection)}, Millrace's JavaScript ${percent(shares.javascript)}, Node ${percent(shares.node)}`,
+    profileFrameKinds.map((kind) => `${kindNames[kind]} ${percent(shares[kind])}`).join(", "),
     "",
     ...textTable(
       ["function", "where", "itself", "share"],

@@ -3,10 +3,10 @@ import {
   isErrorCode,
   type ProfiledGraph,
   type ProfiledOperator,
-  type ProfileFrameKind,
   type ProfileNode,
   profiledGraphsMax,
   profiledOperatorsMax,
+  profileFrameKinds,
   profileNodesMax,
   profileTextMax,
   type SampledProfile,
@@ -157,20 +157,12 @@ const isStageReport = hasShape<StageReport>({
 const isIds = isListOf(isCount);
 
 const isShortText: Check = (value) => typeof value === "string" && value.length <= profileTextMax;
-const frameKinds: Readonly<Record<ProfileFrameKind, true>> = {
-  engine: true,
-  node: true,
-  collection: true,
-  runtime: true,
-  kernel: true,
-  idle: true,
-};
 const isProfileNode = hasShape<ProfileNode>({
   parent: (value) => value === -1 || isCount(value),
   name: isShortText,
   file: isShortText,
   line: isCount,
-  kind: (value) => typeof value === "string" && Object.hasOwn(frameKinds, value),
+  kind: (value) => profileFrameKinds.some((kind) => kind === value),
   selfMs: isAmount,
 });
 const isProfileNodes = isListOf(isProfileNode, profileNodesMax);

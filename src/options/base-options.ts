@@ -1,5 +1,6 @@
 /** The options of the server itself; those of a protocol stand in a file of its name. */
 import { apiDefaults } from "millrace-client/wire";
+import { policyNames } from "../scheduler/policy.js";
 import type { OptionRows } from "./definition.js";
 import { frontNames } from "./front-names.js";
 import { defaultModelMemory, defaultPipelines, defaultThreads } from "./machine.js";
@@ -195,7 +196,7 @@ export const baseOptions: OptionRows<BaseOptions> = {
   },
   policy: {
     type: "choice",
-    choices: ["millrace", "fcfs", "seed-router"],
+    choices: policyNames,
     ...scheduling,
     help: "What goes to which pipeline, and when.",
     default: { value: "millrace" },

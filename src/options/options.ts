@@ -1,4 +1,5 @@
 /** What the options of the server are called, and of which type each is; table.ts says all else of them. */
+import type { PolicyName } from "../scheduler/policy.js";
 import type { AccessOptions } from "./access-options.js";
 import type { BertOptions } from "./bert-options.js";
 import type { EctransformerOptions } from "./ectransformer-options.js";
@@ -44,7 +45,7 @@ export interface BaseOptions {
   /** Of every model; null: of each as many as it runs best. */
   readonly rowsMax: number | null;
   readonly prefetchRows: number;
-  readonly policy: "millrace" | "fcfs" | "seed-router";
+  readonly policy: PolicyName;
   readonly bulkThreshold: number;
   readonly realtimeTargetMs: number;
   readonly ageLimitMs: number;

@@ -3,7 +3,8 @@
  * seen often, how far those are off it. What is not a run, the way there and back and what a process does in between, is a time for each run.
  */
 import type { RecordedModel, RecordedRuns } from "millrace-client/wire";
-import type { RunMs } from "../simulation/made-engine.js";
+import type { RunMs } from "../simulation/simulated-engine.js";
+import { FadingSums } from "../work/fading-sums.js";
 
 export type RecordedStage = RecordedRuns["stages"][number];
 
@@ -89,25 +90,15 @@ class StageCost {
 
 /** The least squares of what a run took, each report weighing as many as it has. Null: no run was seen. */
 function lineOf(reports: readonly RecordedStage[]): StageLine | null {
-  let [runs, x, y, xx, xy] = [0, 0, 0, 0, 0];
-  for (const each of reports) {
-    if (each.runs === 0) continue;
-    const units = each.paddedUnits / each.runs;
-    const ms = each.ms / each.runs;
-    runs += each.runs;
-    x += each.runs * units;
-    y += each.runs * ms;
-    xx += each.runs * units * units;
-    xy += each.runs * units * ms;
-  }
-  if (runs === 0) return null;
-  const [meanX, meanY] = [x / runs, y / runs];
-  const spread = xx / runs - meanX * meanX;
-  const slope = spread > 1e-6 * (1 + meanX * meanX) ? (xy / runs - meanX * meanY) / spread : -1;
-  // Where all were of one size, or larger ones took less: what a run takes by itself cannot be told from its units.
-  if (slope < 0) return { perRunMs: 0, perUnitMs: meanX > 0 ? meanY / meanX : 0 };
+  const sums = new FadingSums();
+  for (const { runs, paddedUnits, ms } of reports)
+    if (runs > 0) sums.add(runs, paddedUnits / runs, ms / runs);
+  if (sums.weight === 0) return null;
+  const { meanX, meanY, spread, covariance } = sums.moments;
+  const slope = spread > 1e-6 * (1 + meanX * meanX) ? covariance / spread : -1;
   const perRunMs = meanY - slope * meanX;
-  if (perRunMs >= 0) return { perRunMs, perUnitMs: slope };
+  if (slope >= 0 && perRunMs >= 0) return { perRunMs, perUnitMs: slope };
+  // Where all were of one size, or larger ones took less: what a run takes by itself cannot be told from its units.
   return { perRunMs: 0, perUnitMs: meanX > 0 ? meanY / meanX : 0 };
 }
 

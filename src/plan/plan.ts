@@ -3,21 +3,21 @@
  *
  *   recording ─► recorded-load.ts ─► planned-models.ts, costs.ts ─┐
  *                 calls, what callers saw      what runs take     ├─► replay.ts ─► figures.ts
- *                callers.ts: who waited for an answer ────────────┘    made-server.ts, made-pipeline.ts, on ../simulation
- *                                                                       several: made-edge.ts, made-node.ts, made-lots.ts
+ *                callers.ts: who waited for an answer ────────────┘    one server: simulated-server.ts, simulated-pipeline.ts
+ *                                                                      several: simulated-edge.ts, simulated-node.ts, simulated-lots.ts
  *
  * The recorded configuration comes first, beside what really happened: how far the rest can be believed.
  */
 import type { PipelineKind, RecordedRuns, WorkClass } from "millrace-client/wire";
-import type { PolicyName } from "../scheduler/policy.js";
+import { type PolicyName, policyNamed } from "../scheduler/policy.js";
 import { type Callers, callersOf } from "./callers.js";
 import { betweenRunsMs } from "./costs.js";
 import type { FiguresByClass } from "./figures.js";
-import type { PlannedPipeline, ServerShape } from "./made-server.js";
 import { type PlannedModel, plannedModels } from "./planned-models.js";
 import type { RecordedLoad } from "./recorded-load.js";
 import { type Replayed, replay } from "./replay.js";
 import { pipelinesOf } from "./seed-pipelines.js";
+import type { PlannedPipeline, ServerShape } from "./simulated-server.js";
 import { expectedMsOf, Slowness } from "./slowness.js";
 
 export interface PlanQuestion {
@@ -91,6 +91,7 @@ const searchedMax = 64;
 const behindShare = 0.05;
 const behindMsMin = 1_000;
 
+/** A load whose policy is none of this version's is not taken: whoever reads recordings refuses it. */
 export function plan(load: RecordedLoad, question: PlanQuestion): Plan {
   return new Planner(load, question).plan();
 }
@@ -100,6 +101,7 @@ class Planner {
   readonly #question: PlanQuestion;
   readonly #measured: RecordedLoad;
   readonly #models: readonly PlannedModel[];
+  readonly #recordedPolicy: PolicyName;
   readonly #callers: Callers;
   readonly #waits: boolean;
   readonly #rows = new Map<string, PlanRow>();
@@ -107,8 +109,11 @@ class Planner {
   readonly #predicted: PlanRow;
 
   constructor(load: RecordedLoad, question: PlanQuestion) {
+    const policy = policyNamed(load.head.options.policy);
+    if (policy === null) throw new Error(`nothing is planned with ${load.head.options.policy}`);
     this.#load = load;
     this.#question = question;
+    this.#recordedPolicy = policy;
     this.#measured = question.measured ?? load;
     this.#models = plannedModels(load, this.#measured);
     this.#callers = callersOf(load.calls, load.lengthMs);
@@ -117,11 +122,10 @@ class Planner {
   }
 
   plan(): Plan {
-    const { head, actual } = this.#load;
+    const { actual } = this.#load;
     const { policies, loadFactors } = this.#question;
-    const own = head.options.policy as PolicyName;
     const predicted = this.#predicted;
-    const asked = policies.length === 0 ? [own] : policies;
+    const asked = policies.length === 0 ? [this.#recordedPolicy] : policies;
     const cases = asked.flatMap((policy) =>
       loadFactors.map((loadFactor) => ({ policy, loadFactor })),
     );
@@ -144,7 +148,7 @@ class Planner {
 
   #recordedRow(): PlanRow {
     const { head } = this.#load;
-    const policy = head.options.policy as PolicyName;
+    const policy = this.#recordedPolicy;
     const shape = { policy, pipelines: head.pipelines, ...timesOf(this.#load, this.#load) };
     const of = { policy, nodes: 1, pipelines: head.pipelines.length, loadFactor: 1 };
     return this.#rowOf(of, shape, plannedModels(this.#load));
@@ -223,8 +227,8 @@ class Planner {
     const chains = this.#waits ? this.#callers.chains : null;
     const { loadFactor, nodes } = of;
     const { isCut, onProgress } = this.#question;
-    const made = { load: this.#load, models, shape, nodes, isCut, loadFactor, chains };
-    const replayed = replay(made, (share) => onProgress?.(of, share));
+    const parts = { load: this.#load, models, shape, nodes, isCut, loadFactor, chains };
+    const replayed = replay(parts, (share) => onProgress?.(of, share));
     const { drainMs, lengthMs } = replayed;
     const fallsBehind = drainMs > Math.max(behindMsMin, behindShare * lengthMs);
     return { ...of, replayed, fallsBehind };
@@ -234,7 +238,7 @@ class Planner {
   #pipelinesOf(policy: PolicyName, count: number): readonly PlannedPipeline[] {
     const { head, calls } = this.#load;
     const recorded = head.pipelines;
-    const isOwn = recorded.length === count && policy === head.options.policy;
+    const isOwn = recorded.length === count && policy === this.#recordedPolicy;
     if (isOwn) return recorded;
     const memory = recorded.reduce((sum, { modelMemoryBytesMax }) => sum + modelMemoryBytesMax, 0);
     const hasBulk = calls.some((call) => call.class === "bulk");

@@ -1,8 +1,8 @@
-/** The models of a recording as a made server has them: what the scheduler is told, and what their runs take. */
+/** The models of a recording as a simulated server has them: what the scheduler is told, and what their runs take. */
 import type { RecordedModel } from "millrace-client/wire";
 import type { ModelSpec } from "../scheduler/types.js";
-import type { MadeCost, RunMs } from "../simulation/made-engine.js";
-import type { MadeStage } from "../simulation/made-staged.js";
+import type { RunMs, SimulatedCost } from "../simulation/simulated-engine.js";
+import type { SimulatedStage } from "../simulation/simulated-staged.js";
 import { ModelCosts, type RecordedStage } from "./costs.js";
 import type { RecordedLoad } from "./recorded-load.js";
 
@@ -11,7 +11,7 @@ export interface PlannedModel {
   readonly engine: RecordedModel["engine"];
   readonly loadMs: number;
   /** Of a staged one. */
-  readonly stages: readonly MadeStage[];
+  readonly stages: readonly SimulatedStage[];
   readonly runMs: RunMs;
   /** What the scheduler is told of runs before the first request, as it had learned of them. */
   readonly reports: readonly RecordedStage[];
@@ -22,7 +22,7 @@ export interface PlannedModel {
     readonly units: number;
     readonly width: number;
     readonly rows: number;
-  }) => MadeCost;
+  }) => SimulatedCost;
 }
 
 /** Of `load`, with the times of `measured`: the same recording, or another one of the same models. */
@@ -101,7 +101,7 @@ function outputsEach(reports: readonly RecordedStage[], { effort, units }: ItemS
   return rowsEach === 0 ? 1 : decoded.units / (encoded.units * rowsEach);
 }
 
-function stageOf(name: string, reports: readonly RecordedStage[], of: ItemSums): MadeStage {
+function stageOf(name: string, reports: readonly RecordedStage[], of: ItemSums): SimulatedStage {
   const sums = stageSums(name, reports);
   if (sums === null || of.units === 0 || of.rows === 0) return { name, unitsEach: 1, rowsEach: 1 };
   return { name, unitsEach: sums.units / of.units, rowsEach: sums.rows / of.rows };

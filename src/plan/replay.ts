@@ -1,5 +1,5 @@
 /**
- * A recorded load on a made clock: what a server would have done with it.
+ * A recorded load on a virtual clock: what a server would have done with it.
  *
  *   at their times      each request comes when it came, whatever became of the others; twice the load comes in half the time
  *   callers who wait    each request comes when the one before it was answered; twice the load is twice the callers
@@ -8,12 +8,17 @@ import { VirtualClock } from "../simulation/virtual-clock.js";
 import { itemCountOf } from "./call-parts.js";
 import { type Link, timesCallers } from "./callers.js";
 import { callFiguresOf, type EndedCall, type FiguresByClass } from "./figures.js";
-import { MadeEdge } from "./made-edge.js";
-import { type CallEvents, type CallTaker, MadeServer, type ServerShape } from "./made-server.js";
 import type { PlannedModel } from "./planned-models.js";
 import type { RecordedCall, RecordedLoad } from "./recorded-load.js";
+import { SimulatedEdge } from "./simulated-edge.js";
+import {
+  type CallEvents,
+  type CallTaker,
+  type ServerShape,
+  SimulatedServer,
+} from "./simulated-server.js";
 
-export interface Situation {
+export interface ReplayParts {
   readonly load: RecordedLoad;
   readonly models: readonly PlannedModel[];
   readonly shape: ServerShape;
@@ -42,12 +47,12 @@ const beginMs = 100;
 const progressSteps = 4_096;
 
 /** `onProgress`: how much of the recording's time is over, from time to time. */
-export function replay(situation: Situation, onProgress: (share: number) => void): Replayed {
-  return new Replay(situation).run(onProgress);
+export function replay(parts: ReplayParts, onProgress: (share: number) => void): Replayed {
+  return new Replay(parts).run(onProgress);
 }
 
 class Replay {
-  readonly #situation: Situation;
+  readonly #parts: ReplayParts;
   readonly #clock = new VirtualClock();
   readonly #taker: CallTaker;
   readonly #ended: EndedCall[] = [];
@@ -57,18 +62,19 @@ class Replay {
   #lastAtMs = 0;
   #lastEndMs = 0;
 
-  constructor(situation: Situation) {
-    const { load, loadFactor, chains } = situation;
-    this.#situation = situation;
+  constructor(parts: ReplayParts) {
+    const { load, loadFactor, chains } = parts;
+    this.#parts = parts;
     const pace = chains === null ? loadFactor : 1;
     const recordedMs = (): number => this.#now * pace;
-    const made = { ...situation, clock: this.#clock, recordedMs };
-    this.#taker = situation.nodes === 1 ? new MadeServer(made) : new MadeEdge(made);
+    const serverParts = { ...parts, clock: this.#clock, recordedMs };
+    this.#taker =
+      parts.nodes === 1 ? new SimulatedServer(serverParts) : new SimulatedEdge(serverParts);
     this.#lengthMs = chains === null ? load.lengthMs / loadFactor : load.lengthMs;
   }
 
   run(onProgress: (share: number) => void): Replayed {
-    const { loadFactor, chains, shape, nodes } = this.#situation;
+    const { loadFactor, chains, shape, nodes } = this.#parts;
     if (chains === null) this.#arriveFrom(0);
     else for (const chain of timesCallers(chains, loadFactor)) this.#call(chain, 0, 0);
     let busyMs: number | null = null;
@@ -108,7 +114,7 @@ class Replay {
 
   /** One after the other: of a million that are to come, one is on the clock. */
   #arriveFrom(place: number): void {
-    const { load, loadFactor } = this.#situation;
+    const { load, loadFactor } = this.#parts;
     const call = load.calls[place];
     if (call === undefined) return;
     const onArrived = (): void => this.#arriveFrom(place + 1);

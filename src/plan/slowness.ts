@@ -6,7 +6,7 @@
  *   moments   │1.1│1.1│   │   │3.0│3.0│3.0│3.0│   │                 1 where no pipeline had anything
  */
 import type { RecordedRuns } from "millrace-client/wire";
-import type { RunMs } from "../simulation/made-engine.js";
+import type { RunMs } from "../simulation/simulated-engine.js";
 
 const momentMs = 25;
 /** A report of less says more of the clock than of the machine. */

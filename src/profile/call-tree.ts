@@ -108,7 +108,7 @@ function isNativeRun({ functionName }: CallPlace): boolean {
 function kindOf({ functionName, url }: CallPlace, parent: ProfileFrameKind): ProfileFrameKind {
   if (functionName === "(garbage collector)") return "collection";
   if (functionName === "(idle)") return "idle";
-  if (url.startsWith("file:")) return url.includes("/node_modules/") ? "node" : "engine";
+  if (url.startsWith("file:")) return url.includes("/node_modules/") ? "node" : "javascript";
   // What the language itself does for whoever called it: sorting, copying.
   return url === "" ? parent : "node";
 }

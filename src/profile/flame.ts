@@ -2,17 +2,8 @@
  * A flame graph: who called stands below whom it called, as wide as it took. An SVG without a script, for a light and a dark page; the
  * same bytes for the same frames. What a frame is and took is its title, which a browser shows where the pointer rests.
  */
-import type { ProfileFrameKind } from "millrace-client/wire";
+import { type ProfileFrameKind, profileFrameKinds } from "millrace-client/wire";
 import { escaped, fixed, shades } from "./svg.js";
-
-const frameKinds = [
-  "engine",
-  "node",
-  "collection",
-  "runtime",
-  "kernel",
-  "idle",
-] as const satisfies readonly ProfileFrameKind[];
 
 export interface FlameFrame {
   readonly name: string;
@@ -30,24 +21,33 @@ export interface Flame {
   readonly root: FlameFrame;
 }
 
+// In pixels; texts stand on their base line.
 const width = 1_200;
 const margin = 12;
-const rowHeight = 18;
-const head = 84;
+const titleLine = 26;
+const noteLine = 44;
+const legendTop = 56;
+/** The sample of a colour, the name beside it, and the gap before the next one. */
+const swatch = { size: 12, toName: 17, toNext: 36, nameLine: 10 } as const;
+const framesTop = 84;
+const frame = { height: 18, nameLine: 13, toName: 3 } as const;
 /** Narrower ones are left out: nobody sees them. */
-const widthMin = 0.6;
+const frameWidthMin = 0.6;
+/** Of the font of names, and how few of a name are worth showing. */
 const characterWidth = 6.3;
+const charactersMin = 3;
 
-const kindNames: Readonly<Record<ProfileFrameKind, string>> = {
-  engine: "Millrace's JavaScript",
+/** For people, in the drawing and beside its shares. */
+export const kindNames: Readonly<Record<ProfileFrameKind, string>> = {
+  javascript: "Millrace's JavaScript",
   node: "Node",
   collection: "garbage collection",
-  runtime: "ONNX Runtime around its kernels",
-  kernel: "kernels",
+  runtime: "ONNX Runtime",
+  kernel: "its kernels",
   idle: "idle",
 };
 const colours: Readonly<Record<ProfileFrameKind, readonly [light: string, dark: string]>> = {
-  engine: ["#9fd0f2", "#1d4f75"],
+  javascript: ["#9fd0f2", "#1d4f75"],
   node: ["#d3d7dc", "#3c434b"],
   collection: ["#f0c6de", "#6d3a58"],
   runtime: ["#f7e39c", "#675a12"],
@@ -58,14 +58,14 @@ const colours: Readonly<Record<ProfileFrameKind, readonly [light: string, dark: 
 export function drawFlame({ title, note, root }: Flame): string {
   const scale = (width - 2 * margin) / Math.max(root.ms, Number.MIN_VALUE);
   const depth = depthOf(root, scale);
-  const height = head + depth * rowHeight + margin;
+  const height = framesTop + depth * frame.height + margin;
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">`,
     `<title>${escaped(title)}</title>`,
     `<style>${style()}</style>`,
     `<rect class="page" width="${width}" height="${height}" rx="6"/>`,
-    `<text class="title" x="${margin}" y="26">${escaped(title)}</text>`,
-    `<text class="note" x="${margin}" y="44">${escaped(note)}</text>`,
+    `<text class="title" x="${margin}" y="${titleLine}">${escaped(title)}</text>`,
+    `<text class="note" x="${margin}" y="${noteLine}">${escaped(note)}</text>`,
     ...legend(),
     ...above(root, { left: margin, bottom: height - margin, scale, whole: root.ms }),
     "</svg>",
@@ -77,7 +77,9 @@ export function drawFlame({ title, note, root }: Flame): string {
 function style(): string {
   const shaded = (shade: 0 | 1): string => {
     const { page, ink, soft } = shades[shade];
-    const kinds = frameKinds.map((kind) => `.${kind}{fill:${colours[kind][shade]}}`).join("");
+    const kinds = profileFrameKinds
+      .map((kind) => `.${kind}{fill:${colours[kind][shade]}}`)
+      .join("");
     return `.page{fill:${page}}text{fill:${ink}}.note{fill:${soft}}rect{stroke:${page}}${kinds}`;
   };
   return [
@@ -89,12 +91,12 @@ function style(): string {
 
 function legend(): string[] {
   let left = margin;
-  return frameKinds.flatMap((kind) => {
+  return profileFrameKinds.flatMap((kind) => {
     const at = left;
-    left += kindNames[kind].length * characterWidth + 36;
+    left += kindNames[kind].length * characterWidth + swatch.toNext;
     return [
-      `<rect class="${kind}" x="${fixed(at)}" y="56" width="12" height="12" rx="2"/>`,
-      `<text class="note" x="${fixed(at + 17)}" y="66">${escaped(kindNames[kind])}</text>`,
+      `<rect class="${kind}" x="${fixed(at)}" y="${legendTop}" width="${swatch.size}" height="${swatch.size}" rx="2"/>`,
+      `<text class="note" x="${fixed(at + swatch.toName)}" y="${legendTop + swatch.nameLine}">${escaped(kindNames[kind])}</text>`,
     ];
   });
 }
@@ -115,16 +117,16 @@ function above({ children }: FlameFrame, place: Place): string[] {
     const at = left;
     const wide = child.ms * scale;
     left += wide;
-    const top = bottom - rowHeight;
+    const top = bottom - frame.height;
     const share = ((100 * child.ms) / whole).toFixed(1);
     const told = `<title>${escaped(child.name)}: ${child.ms.toFixed(1)} ms, ${share}%</title>`;
-    const box = `<rect class="${child.kind}" x="${fixed(at)}" y="${top}" width="${fixed(wide)}" height="${rowHeight}">${told}</rect>`;
-    const name = fitting(child.name, wide - 6);
+    const box = `<rect class="${child.kind}" x="${fixed(at)}" y="${top}" width="${fixed(wide)}" height="${frame.height}">${told}</rect>`;
+    const name = fitting(child.name, wide - 2 * frame.toName);
     const label =
       name === ""
         ? []
         : [
-            `<text x="${fixed(at + 3)}" y="${top + 13}" pointer-events="none">${escaped(name)}</text>`,
+            `<text x="${fixed(at + frame.toName)}" y="${top + frame.nameLine}" pointer-events="none">${escaped(name)}</text>`,
           ];
     return [box, ...label, ...above(child, { left: at, bottom: top, scale, whole })];
   });
@@ -132,7 +134,7 @@ function above({ children }: FlameFrame, place: Place): string[] {
 
 function seen(frames: readonly FlameFrame[], scale: number): readonly FlameFrame[] {
   return frames
-    .filter(({ ms }) => ms * scale >= widthMin)
+    .filter(({ ms }) => ms * scale >= frameWidthMin)
     .sort((first, second) => second.ms - first.ms);
 }
 
@@ -144,5 +146,5 @@ function depthOf({ children }: FlameFrame, scale: number): number {
 function fitting(name: string, pixels: number): string {
   const characters = Math.floor(pixels / characterWidth);
   if (name.length <= characters) return name;
-  return characters < 3 ? "" : `${name.slice(0, characters - 1)}…`;
+  return characters < charactersMin ? "" : `${name.slice(0, characters - 1)}…`;
 }

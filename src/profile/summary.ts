@@ -1,17 +1,16 @@
 /** What a reader wants to know of a profile first, and its frames for a drawing. */
-import type {
-  ProfiledOperator,
-  ProfileFrameKind,
-  ProfileNode,
-  SampledProfile,
+import {
+  type ProfiledOperator,
+  type ProfileFrameKind,
+  type ProfileNode,
+  profileFrameKinds,
+  type SampledProfile,
 } from "millrace-client/wire";
 import type { FlameFrame } from "./flame.js";
 
 export interface ProfileSummary {
-  /** Of the sampled time; together 1. */
-  readonly shares: Readonly<
-    Record<"javascript" | "node" | "collection" | "native" | "idle", number>
-  >;
+  /** Of the sampled time, by kind; together 1. */
+  readonly shares: Readonly<Record<ProfileFrameKind, number>>;
   /** The most expensive first, idle not among them. What the runtime does inside of a call into it is that call's. */
   readonly functions: readonly FunctionTime[];
   /** Of all graphs, the most expensive first. */
@@ -31,31 +30,22 @@ export interface FunctionTime {
   readonly share: number;
 }
 
-const shareOf: Readonly<Record<ProfileFrameKind, keyof ProfileSummary["shares"]>> = {
-  engine: "javascript",
-  node: "node",
-  collection: "collection",
-  runtime: "native",
-  kernel: "native",
-  idle: "idle",
-};
-
 export function summaryOf(profile: SampledProfile, listedMax = 10): ProfileSummary {
   const { nodes } = profile;
   const wholeMs = Math.max(
     nodes.reduce((sum, { selfMs }) => sum + selfMs, 0),
     Number.MIN_VALUE,
   );
-  const sharesMs = { javascript: 0, node: 0, collection: 0, native: 0, idle: 0 };
+  const sharesMs = { javascript: 0, node: 0, collection: 0, runtime: 0, kernel: 0, idle: 0 };
   const sums = new Map<string, FunctionTime>();
   const calls: ProfileNode[] = [];
   for (const node of nodes) {
     const { kind, parent, selfMs } = node;
     const caller = nodes[parent];
-    const isInside = caller !== undefined && shareOf[caller.kind] === "native";
+    const isInside = caller?.kind === "runtime" || caller?.kind === "kernel";
     const call = isInside ? (calls[parent] ?? node) : node;
     calls.push(call);
-    sharesMs[shareOf[kind]] += selfMs;
+    sharesMs[kind] += selfMs;
     if (kind === "idle" || selfMs === 0) continue;
     const { name } = call;
     const place = placeOf(call);
@@ -66,13 +56,8 @@ export function summaryOf(profile: SampledProfile, listedMax = 10): ProfileSumma
   const functions = [...sums.values()]
     .sort((left, right) => right.selfMs - left.selfMs)
     .slice(0, listedMax);
-  const shares = {
-    javascript: sharesMs.javascript / wholeMs,
-    node: sharesMs.node / wholeMs,
-    collection: sharesMs.collection / wholeMs,
-    native: sharesMs.native / wholeMs,
-    idle: sharesMs.idle / wholeMs,
-  };
+  const shares = { ...sharesMs };
+  for (const kind of profileFrameKinds) shares[kind] = sharesMs[kind] / wholeMs;
   return { shares, functions, operators: operatorsOf(profile, listedMax) };
 }
 

@@ -1,7 +1,7 @@
 /**
  * What a policy is: a choice of the next batch for one pipeline, from a view that it cannot change. Whose turn it is to be
- * asked, and what becomes of the choice, is feed.ts. To add one: a file like policy-fcfs.ts, its name in `PolicyName`
- * and in `policyOf` (scheduler.ts) and in the options' table, its promises in the simulator's rules.
+ * asked, and what becomes of the choice, is feed.ts. To add one: a file like policy-fcfs.ts, its name in `policyNames`
+ * and in `policyOf` (scheduler.ts), its promises in the simulator's rules.
  */
 import type { ClassQueueView } from "./class-queue.js";
 import type { PipelineView } from "./fed-pipeline.js";
@@ -64,7 +64,13 @@ export interface Policy {
   choose(view: PolicyView): Choice;
 }
 
-export type PolicyName = "millrace" | "fcfs" | "seed-router";
+export const policyNames = ["millrace", "fcfs", "seed-router"] as const;
+export type PolicyName = (typeof policyNames)[number];
+
+/** Null: it is none. */
+export function policyNamed(name: string): PolicyName | null {
+  return policyNames.find((known) => known === name) ?? null;
+}
 
 /** What every policy is built from. */
 export interface PolicyOptions {

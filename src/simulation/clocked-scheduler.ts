@@ -1,4 +1,4 @@
-/** The product's scheduler on a made clock: its alarms become ticks, and whoever owns it hears of all other decisions. */
+/** The product's scheduler on a virtual clock: its alarms become ticks, and whoever owns it hears of all other decisions. */
 import type { Newcomer } from "../scheduler/least-wait.js";
 import { Scheduler, type SchedulerOptions } from "../scheduler/scheduler.js";
 import type { SchedulerSnapshot } from "../scheduler/snapshot.js";

@@ -1,5 +1,5 @@
 import type { StageReport } from "../frames/messages.js";
-import type { EngineRun } from "./made-engine.js";
+import type { EngineRun } from "./simulated-engine.js";
 
 /** Sums of what was run since they were taken last. */
 export class RunMeter {

@@ -1,4 +1,4 @@
-/** Time that is made: the rooms and the pipelines run on it, a second takes no time, and every seed repeats. */
+/** Virtual time: the rooms and the pipelines run on it, a second takes no time, and every seed repeats. */
 import type { Clock } from "../work/clock.js";
 
 interface Timer {
@@ -15,7 +15,7 @@ export class VirtualClock implements Clock {
   /** Timers that ran, but for those that only look at things from time to time: these never end. */
   events = 0;
   #nowMs = 0;
-  #made = 0;
+  #scheduled = 0;
   readonly #waiting = { rooms: 0, background: 0, world: 0 };
   /** A heap: the children of the timer at `n` are at `2n + 1` and `2n + 2`. */
   readonly #heap: Timer[] = [];
@@ -71,7 +71,7 @@ export class VirtualClock implements Clock {
   #add(atMs: number, run: () => void, kind: Timer["kind"]): () => void {
     const timer: Timer = {
       atMs: Math.max(atMs, this.#nowMs),
-      order: this.#made++,
+      order: this.#scheduled++,
       kind,
       run,
     };

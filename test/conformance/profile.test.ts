@@ -42,7 +42,7 @@ const madeProfile: SampledProfile = {
   nodes: [
     { parent: -1, name: "all", file: "", line: 0, kind: "node", selfMs: 0 },
     { parent: 0, name: "(idle)", file: "", line: 0, kind: "idle", selfMs: 0.4 },
-    { parent: 0, name: "step", file: "src/a.ts", line: 7, kind: "engine", selfMs: 0.6 },
+    { parent: 0, name: "step", file: "src/a.ts", line: 7, kind: "javascript", selfMs: 0.6 },
   ],
   graphs: [],
 };

@@ -328,7 +328,10 @@ test("wrong flags and files that are not there: nothing is sent, and nothing is 
       ["embed", "-", "--pooling", "none", "--out", join(dir.path, "out.npy")],
       /--pooling none gives/,
     ],
-    [["ocr", join(dir.path, "none"), "--out", out], /^option_invalid: FOLDER: cannot use .*ENOENT/],
+    [
+      ["ocr", join(dir.path, "none"), "--out", out],
+      /^option_invalid: FOLDER: cannot use .*: there is no such file \(ENOENT\)/,
+    ],
     [
       ["ocr", dir.path, "--out", join(dir.path, "no", "out.jsonl")],
       /^option_invalid: --out: .*ENOENT/,
@@ -365,7 +368,7 @@ test("ocr of a folder: killed and run again it reads no file twice, and says wha
   await using server = await serveHttp(answerTask);
   const undisturbed = await runHere(["ocr", folder, "--out", wanted], server);
   assert.equal(undisturbed.code, exitCodes.itemsFailed, undisturbed.err);
-  assert.match(undisturbed.err, /^image_invalid: c\.gif: the file cannot be read \(ENOENT\)\n/);
+  assert.match(undisturbed.err, /^image_invalid: c\.gif: there is no such file \(ENOENT\)\n/);
   assert.match(
     undisturbed.err,
     /^total: 63\nrequests: 4\n[\s\S]*^kept: 0\nskipped: 1\nfailed: 1\n$/m,

@@ -18,9 +18,9 @@ const knowing: Readonly<
       "src/models/engine-table.ts",
       "src/models/manifest.ts",
       "src/runtime/engines.ts",
-      // Its choosing, on a made clock.
+      // Its choosing, on a virtual clock.
       "src/simulation/",
-      "src/plan/made-pipeline.ts",
+      "src/plan/simulated-pipeline.ts",
       "src/tasks/translation/",
     ],
   },
@@ -35,7 +35,7 @@ const knowing: Readonly<
       "src/runtime/engines.ts",
       "src/runtime/pictures.ts",
       "src/simulation/",
-      "src/plan/made-pipeline.ts",
+      "src/plan/simulated-pipeline.ts",
       "src/tasks/classification/",
       "src/tasks/embedding/",
       "src/tasks/ocr/",

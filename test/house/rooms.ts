@@ -44,7 +44,7 @@ export const rooms: readonly Room[] = [
   { path: "src/tasks", floor: 3, siblingsApart: true },
   { path: "src/worker", floor: 3 },
   { path: "src/runtime", floor: 3 },
-  // The rules of both levels on a made clock: above the engines' choosing, below whoever plans with it.
+  // The rules of both levels on a virtual clock: above the engines' choosing, below whoever plans with it.
   { path: "src/simulation", floor: 3.5 },
   { path: "src/log.ts", floor: 3 },
   { path: "src/prepare", floor: 2 },

@@ -1,4 +1,4 @@
-/** What a made child needs of the world, and what the world wants to know of it. */
+/** What a simulated child needs of the world, and what the world wants to know of it. */
 import type { ChildFrame, ParentFrame } from "#src/frames/messages.js";
 import type { VirtualClock } from "#src/simulation/virtual-clock.js";
 import type { Payload } from "#src/work/payload.js";

@@ -14,17 +14,17 @@ import {
 } from "#src/frames/messages.js";
 import { ProtocolError } from "#src/frames/protocol-error.js";
 import type { ProcessSample } from "#src/platform/system.js";
-import { type HostedTurn, MadeProcess } from "#src/simulation/made-process.js";
+import { type HostedTurn, SimulatedProcess } from "#src/simulation/simulated-process.js";
 import type { ChildEvents, ChildPort } from "#src/worker/child.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
 import { type ChildWorld, type EndKind, happensByItself, isDeadly } from "./child-world.js";
 import { DueFault } from "./due-fault.js";
 import { Inbox } from "./inbox.js";
 import { Lies } from "./lies.js";
-import { type MadeChildItem, madeEngine } from "./made-engines.js";
 import { type FaultKind, isLie, type PipelinePlan, type PoisonPlan } from "./plan.js";
 import { ProcessorTime } from "./processor-time.js";
 import { Random } from "./random.js";
+import { type SimulatedChildItem, simulatedEngine } from "./simulated-engines.js";
 import { answerTo, badAnswer } from "./task.js";
 import { predictedMs, TurnsAccount } from "./turns-account.js";
 import { briefFrame, Voice } from "./voice.js";
@@ -43,7 +43,7 @@ export class FaultyChild implements ChildPort {
   readonly #events: ChildEvents;
   readonly #fault: DueFault;
   readonly #lies: Lies;
-  readonly #hosted: MadeProcess<MadeChildItem>;
+  readonly #hosted: SimulatedProcess<SimulatedChildItem>;
   #loads = 0;
   readonly #inbox: Inbox;
   #state: "boot" | "loading" | "ready" | "silent" | "dead" = "boot";
@@ -114,7 +114,7 @@ export class FaultyChild implements ChildPort {
       },
     });
     this.#lies = new Lies(this, world);
-    this.#hosted = new MadeProcess({
+    this.#hosted = new SimulatedProcess({
       now: () => world.clock.now(),
       watcher: new TurnsAccount(world.judge),
       predictedMs,
@@ -364,7 +364,7 @@ export class FaultyChild implements ChildPort {
     }
   }
 
-  #itemsOf(frame: FrameBatch): MadeChildItem[] {
+  #itemsOf(frame: FrameBatch): SimulatedChildItem[] {
     return frame.items.map(({ itemId, payload }) => {
       const plan = this.#world.planOf(payload);
       return { itemId, payload, plan, cost: plan };
@@ -393,14 +393,14 @@ export class FaultyChild implements ChildPort {
       this.#say({ type: "load-failed", model, code, message: "none" });
       return this.#go();
     }
-    this.#hosted.load(model, madeEngine(mode, rowsMax, this.#world.judge));
+    this.#hosted.load(model, simulatedEngine(mode, rowsMax, this.#world.judge));
     this.saidLoaded.add(model);
     const memoryBytes = 1_000;
     this.#say({ type: "loaded", model, loads: 1, modelBytes: growsBytes, memoryBytes, ms: loadMs });
     this.#go();
   }
 
-  #run(turn: HostedTurn<MadeChildItem>): void {
+  #run(turn: HostedTurn<SimulatedChildItem>): void {
     const { run } = turn;
     const { clock } = this.#world;
     const nowMs = clock.now();
@@ -436,7 +436,7 @@ export class FaultyChild implements ChildPort {
     });
   }
 
-  #answer(items: readonly MadeChildItem[]): void {
+  #answer(items: readonly SimulatedChildItem[]): void {
     if (items.length === 0) return;
     this.#hosted.gone(items.map(({ itemId }) => itemId));
     const outcomes = items.map(({ itemId, payload, plan }): FrameOutcome => {

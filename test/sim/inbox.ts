@@ -1,4 +1,4 @@
-/** What the parent sends to a made child: it arrives in order, late, and mostly in pieces. */
+/** What the parent sends to a simulated child: it arrives in order, late, and mostly in pieces. */
 import { FrameDecoder } from "#src/frames/codec.js";
 import { encodeFrame } from "#src/frames/encode.js";
 import type { ParentFrame } from "#src/frames/messages.js";

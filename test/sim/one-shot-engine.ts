@@ -1,13 +1,13 @@
 /** An engine of a one-shot model: batches one after the other, each in one run. */
 import {
   type EngineRun,
-  type MadeEngine,
-  type MadeItem,
   type RunMs,
+  type SimulatedEngine,
+  type SimulatedItem,
   sum,
-} from "#src/simulation/made-engine.js";
+} from "#src/simulation/simulated-engine.js";
 
-export class OneShotEngine<Item extends MadeItem> implements MadeEngine<Item> {
+export class OneShotEngine<Item extends SimulatedItem> implements SimulatedEngine<Item> {
   readonly #runMs: RunMs;
   readonly #batches: { readonly batchId: number; items: Item[] }[] = [];
   #running: Item[] = [];

@@ -1,6 +1,6 @@
 /**
  * What becomes of requests that the door would refuse for their deadline, where it lets them in all the same: none of it may be done by then.
- * The product's scheduler on a clock that is made; a pipeline takes a time for a run and one for each unit, and is now and then faster.
+ * The product's scheduler on a virtual clock; a pipeline takes a time for a run and one for each unit, and is now and then faster.
  */
 import type { WorkClass } from "millrace-client/wire";
 import type { Batch, ItemSpec, RunMode } from "#src/scheduler/types.js";

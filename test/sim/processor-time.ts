@@ -1,4 +1,4 @@
-/** The processor time of a made child, as the kernel would count it. */
+/** The processor time of a simulated child, as the kernel would count it. */
 import type { ProcessSample } from "#src/platform/system.js";
 
 export class ProcessorTime {

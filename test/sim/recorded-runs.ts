@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { RunMs } from "#src/simulation/made-engine.js";
+import type { RunMs } from "#src/simulation/simulated-engine.js";
 
 interface RecordedRun {
   readonly stage: string;
@@ -27,7 +27,7 @@ export function runMs(stage: string, rows: number, width: number): number {
   return ms;
 }
 
-/** The same, as made engines ask. */
+/** The same, as simulated engines ask. */
 export const recordedMs: RunMs = (stage, { rows, width }) => runMs(stage, rows, width);
 
 function nearestMs(stage: string, rows: number, width: number): number {

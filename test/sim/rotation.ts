@@ -1,5 +1,5 @@
 /**
- * More models than fit, all of them asked for all the time, on a made clock: how long each is kept waiting, and what the loads
+ * More models than fit, all of them asked for all the time, on a virtual clock: how long each is kept waiting, and what the loads
  * cost. The real scheduler; a pipeline that runs one batch after the other and loads in between; callers who ask again as
  * soon as they are answered.
  */

@@ -1,7 +1,7 @@
 /**
- * READ FIRST in this folder. A schedule is made from a seed and played against the real rooms on a made clock:
+ * READ FIRST in this folder. A schedule is made from a seed and played against the real rooms on a virtual clock:
  *
- *   seed ─ make-plan ─► plan.ts, data ─► world.ts: callers.ts ─► LocalSubmit · Scheduler · Pool ◄─► faulty-child.ts, made-engines.ts
+ *   seed ─ make-plan ─► plan.ts, data ─► world.ts: callers.ts ─► LocalSubmit · Scheduler · Pool ◄─► faulty-child.ts, simulated-engines.ts
  *                          ▲                                │ every event                               │
  *                          └─ shrink.ts ◄── violation ◄── *-rules.ts: accounts that share no code with the rooms
  *

@@ -1,5 +1,5 @@
-/** An account of whose turn it is in a made process that shares no code with the turns. */
-import type { HostedMade, TurnsWatcher } from "#src/simulation/made-process.js";
+/** An account of whose turn it is in a simulated process that shares no code with the turns. */
+import type { SimulatedResident, TurnsWatcher } from "#src/simulation/simulated-process.js";
 import type { Judge } from "./rules.js";
 
 /** What every run is expected to take here. */
@@ -17,7 +17,7 @@ export class TurnsAccount implements TurnsWatcher {
     this.#judge = judge;
   }
 
-  chosen(next: HostedMade, active: readonly HostedMade[]): void {
+  chosen(next: SimulatedResident, active: readonly SimulatedResident[]): void {
     const isPassedOver = !next.hasRealtime && active.some(({ hasRealtime }) => hasRealtime);
     this.#bulkInARow = isPassedOver ? this.#bulkInARow + 1 : 0;
     if (this.#bulkInARow > 1)
@@ -32,7 +32,7 @@ export class TurnsAccount implements TurnsWatcher {
     this.#judge("no promise inside is broken", why);
   }
 
-  ran(hosted: HostedMade, ms: number): void {
+  ran(hosted: SimulatedResident, ms: number): void {
     // Of a long run only what could be known before it counts.
     if (hosted.hasRealtime) this.#passedOverMs += Math.min(ms, passedOverMsMax / 2);
   }

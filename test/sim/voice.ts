@@ -1,4 +1,4 @@
-/** The way from a made child to its parent: later, in order, and in a share of the schedules as bytes that are cut anywhere. */
+/** The way from a simulated child to its parent: later, in order, and in a share of the schedules as bytes that are cut anywhere. */
 import { FrameDecoder } from "#src/frames/codec.js";
 import { encodeFrame } from "#src/frames/encode.js";
 import type { ChildFrame } from "#src/frames/messages.js";

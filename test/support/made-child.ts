@@ -1,4 +1,4 @@
-/** Children that are not there: a pool on a made clock, whose processes do what the test says. */
+/** Children that are not there: a pool on a virtual clock, whose processes do what the test says. */
 import type { ChildFrame, ParentFrame } from "#src/frames/messages.js";
 import { framesVersion } from "#src/frames/messages.js";
 import { VirtualClock } from "#src/simulation/virtual-clock.js";

@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { atTheirTimes, byChance, steadily } from "../../bench/harness/arrivals.js";
 import { amountOf, countOf, countsOf } from "../../bench/harness/flags.js";
+import { type Machine, readMachine, spread } from "../../bench/harness/machine.js";
 import { OutputBook } from "../../bench/harness/output-book.js";
 import { drawPlot, type Plot } from "../../bench/harness/plot.js";
+import { histogram, quantiles } from "../../bench/harness/quantiles.js";
 import { Report } from "../../bench/harness/report.js";
 import { inTurns } from "../../bench/harness/rounds.js";
 import { ticksOf } from "../../bench/harness/ticks.js";
-import { type Machine, readMachine, spread } from "../../bench/machine.js";
-import { histogram, quantiles } from "../../bench/quantiles.js";
 import { readLayout } from "../../bench/serving/layouts.js";
 import { seedFigures } from "../../bench/serving/seed-figures.js";
 

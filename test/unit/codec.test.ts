@@ -62,7 +62,7 @@ const childFrames: readonly ChildFrame[] = [
       stoodStillMs: { start: 1, stop: 2 },
       nodes: [
         { parent: -1, name: "all", file: "", line: 0, kind: "node", selfMs: 1 },
-        { parent: 0, name: "step", file: "src/a.ts", line: 7, kind: "engine", selfMs: 2 },
+        { parent: 0, name: "step", file: "src/a.ts", line: 7, kind: "javascript", selfMs: 2 },
       ],
       graphs: [
         {

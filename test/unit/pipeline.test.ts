@@ -1,4 +1,4 @@
-/** The parent's side of a pipeline on a made clock: hours pass at once, and a child lies as the test says. */
+/** The parent's side of a pipeline on a virtual clock: hours pass at once, and a child lies as the test says. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { framesVersion } from "#src/frames/messages.js";

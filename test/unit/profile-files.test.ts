@@ -15,16 +15,23 @@ const known: SampledProfile = {
   nodes: [
     { parent: -1, name: "all", file: "", line: 0, kind: "node", selfMs: 0 },
     { parent: 0, name: "(idle)", file: "", line: 0, kind: "idle", selfMs: 40 },
-    { parent: 0, name: "step", file: "src/a.ts", line: 7, kind: "engine", selfMs: 10 },
+    { parent: 0, name: "step", file: "src/a.ts", line: 7, kind: "javascript", selfMs: 10 },
     { parent: 2, name: "run", file: "", line: 0, kind: "runtime", selfMs: 45 },
-    { parent: 2, name: "step", file: "src/a.ts", line: 7, kind: "engine", selfMs: 5 },
+    { parent: 2, name: "step", file: "src/a.ts", line: 7, kind: "javascript", selfMs: 5 },
   ],
   graphs: [],
 };
 
 test("a summary has the share of each kind, and functions by what they took themselves", () => {
   const { shares, functions } = summaryOf(known);
-  assert.deepEqual(shares, { javascript: 0.15, node: 0, collection: 0, native: 0.45, idle: 0.4 });
+  assert.deepEqual(shares, {
+    javascript: 0.15,
+    node: 0,
+    collection: 0,
+    runtime: 0.45,
+    kernel: 0,
+    idle: 0.4,
+  });
   assert.deepEqual(functions, [
     { name: "run", place: "", selfMs: 45, share: 0.45 },
     { name: "step", place: "src/a.ts:7", selfMs: 15, share: 0.15 },

@@ -1,6 +1,7 @@
 /** As people read it: a case a line, a precision and a set of sentences a column. */
+
+import { spread, spreadText } from "../../harness/machine.js";
 import { markdownTable } from "../../harness/table.js";
-import { spread, spreadText } from "../../machine.js";
 import type { CaseResult } from "./run-case.js";
 
 export function resultsTable(results: readonly CaseResult[], rivalName: string): string {

@@ -1,8 +1,9 @@
 /** One row of the table: both sides in turns, so that both are measured on the same machine, whatever else it does. */
+
+import { hashOf } from "../../harness/machine.js";
 import { processTimeMs } from "../../harness/process-time.js";
 import { atLeast, type Report, ratios } from "../../harness/report.js";
 import { inTurns } from "../../harness/rounds.js";
-import { hashOf } from "../../machine.js";
 import type { TurnResult } from "../turn.js";
 import type { CaseSpec } from "./case-spec.js";
 import type { Fleet, NamedProcesses } from "./fleet.js";

@@ -43,7 +43,7 @@ Examples:
 
 const flags = {
   ...modelFlags,
-  sentences: { type: "string" },
+  sentences: usual.seedSentences,
   callers: { type: "string", default: "16" },
   items: { type: "string", default: "8" },
   "bulk-callers": { type: "string", default: "4" },

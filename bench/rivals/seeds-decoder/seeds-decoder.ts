@@ -41,7 +41,7 @@ Examples:
 
 const flags = {
   ...modelFlags,
-  sentences: { type: "string" },
+  sentences: usual.seedSentences,
   count: { type: "string", default: "32" },
   batch: { type: "string", default: "16" },
   rows: { type: "string", default: "192" },

@@ -93,6 +93,7 @@ export {
   type ProfileResponse,
   profiledGraphsMax,
   profiledOperatorsMax,
+  profileFrameKinds,
   profileNodesMax,
   profileSecondsDefault,
   profileSecondsMax,

@@ -1,7 +1,18 @@
 /** What `POST /v1/profile` answers: where the time of one thread of a running server went, function by function. */
 
-/** What a frame is, by which it is coloured. */
-export type ProfileFrameKind = "engine" | "node" | "collection" | "runtime" | "kernel" | "idle";
+/**
+ * What a frame is, by which it is coloured and summed up: `javascript` is Millrace's own, `node` is Node and its packages, `collection` is
+ * V8's of garbage, `runtime` is a call into ONNX Runtime, without its `kernel`s where operators were asked for.
+ */
+export const profileFrameKinds = [
+  "javascript",
+  "node",
+  "collection",
+  "runtime",
+  "kernel",
+  "idle",
+] as const;
+export type ProfileFrameKind = (typeof profileFrameKinds)[number];
 
 export interface ProfileNode {
   /** Place in the list of the function that called it; it stands before. -1: the first one, which is all of the thread. */

@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { MillraceError } from "millrace-client";
-import { reasonOf } from "../../work/thrown.js";
+import { readProblem } from "../../work/file-problem.js";
 import type { BulkEntry } from "./entry.js";
 import { unusable } from "./flags.js";
 
@@ -105,8 +105,7 @@ async function bytesOf(path: string): Promise<Uint8Array | MillraceError> {
     }
     return await readFile(path);
   } catch (cause) {
-    const message = `the file cannot be read (${reasonOf(cause)})`;
-    return new MillraceError("image_invalid", message, { cause });
+    return new MillraceError("image_invalid", readProblem(cause), { cause });
   }
 }
 

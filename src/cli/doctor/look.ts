@@ -1,4 +1,9 @@
-/** Looks at a running server: its own stream of looks, or one question a second where it has none. */
+/**
+ * READ FIRST of this folder. Looks at a running server: its own stream of looks, or one question a second where it has none.
+ *
+ *   look.ts, or saved.ts: a window ─► src/doctor ─► text.ts: findings for people
+ *   looking-line.ts: how long it still looks
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type LiveStatus, Millrace, MillraceError } from "millrace-client";
 import type { LiveSample } from "millrace-client/wire";

@@ -1,4 +1,7 @@
-/** What `plan` prints: the prediction of what was recorded, a table of what else was asked, the answer, and on what all of it rests. */
+/**
+ * READ FIRST of this folder. What `plan` prints: the prediction of what was recorded, a table of what else was asked, the answer, and on
+ * what all of it rests. progress.ts is the line of a terminal meanwhile.
+ */
 import { type WorkClass, workClasses } from "millrace-client/wire";
 import type { CallFigures } from "../../plan/figures.js";
 import type { Plan, PlanRow } from "../../plan/plan.js";

@@ -1,4 +1,8 @@
-/** The server as a whole: its state, its own event loop, its memory, its connections, who it is linked to. */
+/**
+ * READ FIRST of this folder: one file for each thing that can be the matter. A rule reads figures, and drafts what it finds; a code of its
+ * own stands in ../finding-table.ts, and its list in ../doctor.ts. Here: the server as a whole, its state, its own event loop, its memory,
+ * its connections, who it is linked to.
+ */
 import type { Draft, Rule } from "../draft.js";
 import { type Figures, median, shareOf } from "../figures.js";
 import { bytes, count, ms, percent, round } from "../words.js";

@@ -1,8 +1,8 @@
 /**
- * An edge before several made servers: its door, and the rules by which it chooses a node. What goes over NATS takes no time.
+ * An edge before several simulated servers: its door, and the rules by which it chooses a node. What goes over NATS takes no time.
  *
  *   arrive ─► admission ─┬► whole: to the node that would be done soonest; refused there: to another one
- *                        └► large: made-lots.ts, a lot at a time to all of them
+ *                        └► large: simulated-lots.ts, a lot at a time to all of them
  */
 import { MillraceError } from "millrace-client/wire";
 import { entryMs } from "../nats/announced.js";
@@ -12,18 +12,18 @@ import { Admission } from "../submit/admission.js";
 import { candidatesFor, type NodeCandidate } from "../submit/nats/known-models.js";
 import { isElsewhere, NodeTries } from "../submit/nats/node-tries.js";
 import { leftMs } from "./call-parts.js";
-import { MadeLots } from "./made-lots.js";
-import { MadeNode } from "./made-node.js";
+import type { RecordedCall } from "./recorded-load.js";
+import { SimulatedLots } from "./simulated-lots.js";
+import { SimulatedNode } from "./simulated-node.js";
 import {
   type CallError,
   type CallEvents,
   type CallTaker,
   callErrorOf,
-  type MadeServerParts,
-} from "./made-server.js";
-import type { RecordedCall } from "./recorded-load.js";
+  type SimulatedServerParts,
+} from "./simulated-server.js";
 
-export interface MadeEdgeParts extends Omit<MadeServerParts, "onResidence"> {
+export interface SimulatedEdgeParts extends Omit<SimulatedServerParts, "onResidence"> {
   readonly nodes: number;
   /** Whether requests of the task can be cut into lots. */
   readonly isCut: (task: string) => boolean;
@@ -36,13 +36,13 @@ const attemptsMax = 1;
 const edges = 1;
 const nobody = new MillraceError("not_ready", "no node takes it");
 
-export class MadeEdge implements CallTaker {
-  readonly #parts: MadeEdgeParts;
-  readonly #nodes: ReadonlyMap<string, MadeNode>;
+export class SimulatedEdge implements CallTaker {
+  readonly #parts: SimulatedEdgeParts;
+  readonly #nodes: ReadonlyMap<string, SimulatedNode>;
   readonly #admission: Admission;
   readonly #random = new Random(seed);
 
-  constructor(parts: MadeEdgeParts) {
+  constructor(parts: SimulatedEdgeParts) {
     const { clock, load, nodes: count } = parts;
     this.#parts = parts;
     const { queuedItemsMax, queuedBytesMax } = load.head.options;
@@ -53,7 +53,7 @@ export class MadeEdge implements CallTaker {
       const shiftMs = (load.lengthMs * at) / count;
       const recordedMs = (): number => (parts.recordedMs() + shiftMs) % Math.max(1, load.lengthMs);
       const phaseMs = (entryMs * (at + 1)) / count;
-      return new MadeNode({ ...parts, instance: `n${at}`, phaseMs, recordedMs, tasks });
+      return new SimulatedNode({ ...parts, instance: `n${at}`, phaseMs, recordedMs, tasks });
     });
     this.#nodes = new Map(nodes.map((node) => [node.instance, node]));
   }
@@ -95,7 +95,7 @@ export class MadeEdge implements CallTaker {
 
   #inLots(call: RecordedCall, events: CallEvents): void {
     const { clock } = this.#parts;
-    const lots = new MadeLots(call, events, {
+    const lots = new SimulatedLots(call, events, {
       clock,
       candidates: () => this.#candidates(call),
       ask: (node, part, partEvents) => this.#ask(node, part, partEvents),

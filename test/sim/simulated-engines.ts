@@ -1,8 +1,8 @@
-/** Engines of the made children, which take the recorded times of runs, and the account that their choosing is held to. */
+/** Engines of the simulated children, which take the recorded times of runs, and the account that their choosing is held to. */
 import { generationEngineDefaults } from "#src/runtime/generation/generation-engine.js";
 import type { RunMode } from "#src/scheduler/types.js";
-import type { MadeEngine, MadeItem } from "#src/simulation/made-engine.js";
-import { MadeGeneration } from "#src/simulation/made-generation.js";
+import type { SimulatedEngine, SimulatedItem } from "#src/simulation/simulated-engine.js";
+import { SimulatedGeneration } from "#src/simulation/simulated-generation.js";
 import type { Payload } from "#src/work/payload.js";
 import { ChoosingAccount } from "./choosing-rules.js";
 import { OneShotEngine } from "./one-shot-engine.js";
@@ -10,7 +10,7 @@ import type { PiecePlan } from "./plan.js";
 import { recordedMs } from "./recorded-runs.js";
 import type { Judge } from "./rules.js";
 
-export interface MadeChildItem extends MadeItem {
+export interface SimulatedChildItem extends SimulatedItem {
   readonly payload: Payload;
   readonly plan: PiecePlan;
 }
@@ -18,14 +18,14 @@ export interface MadeChildItem extends MadeItem {
 /** Tokens that a lane advances in one run. */
 const stride = 16;
 
-export function madeEngine(
+export function simulatedEngine(
   mode: RunMode,
   rowsMax: number,
   judge: Judge,
-): MadeEngine<MadeChildItem> {
+): SimulatedEngine<SimulatedChildItem> {
   if (mode === "one-shot") return new OneShotEngine(recordedMs);
   const limits = { ...generationEngineDefaults, rowsMax };
-  return new MadeGeneration({
+  return new SimulatedGeneration({
     limits,
     stride,
     runMs: recordedMs,

@@ -12,18 +12,24 @@ import {
   type WaitingInput,
 } from "../runtime/staged/choosing.js";
 import type { Cost } from "../work/cost.js";
-import { type EngineRun, type MadeEngine, type MadeItem, type RunMs, sum } from "./made-engine.js";
+import {
+  type EngineRun,
+  type RunMs,
+  type SimulatedEngine,
+  type SimulatedItem,
+  sum,
+} from "./simulated-engine.js";
 
-export interface MadeStage {
+export interface SimulatedStage {
   readonly name: string;
   /** Of it for each unit, and for each row, of the item. */
   readonly unitsEach: number;
   readonly rowsEach: number;
 }
 
-export interface MadeStagedOptions {
+export interface SimulatedStagedOptions {
   /** In the order in which an item goes through them. */
-  readonly stages: readonly MadeStage[];
+  readonly stages: readonly SimulatedStage[];
   readonly limits: StagedLimits;
   readonly runMs: RunMs;
 }
@@ -37,15 +43,15 @@ type Queues<Item> = Record<WorkClass, Waiting<Item>[]>;
 
 const nothingBusy = { realtime: { rows: 0, units: 0 }, bulk: { rows: 0, units: 0 } };
 
-export class MadeStaged<Item extends MadeItem> implements MadeEngine<Item> {
-  readonly #options: MadeStagedOptions;
+export class SimulatedStaged<Item extends SimulatedItem> implements SimulatedEngine<Item> {
+  readonly #options: SimulatedStagedOptions;
   readonly #costs: readonly RunCost[];
   readonly #choosing: StageChoosing;
   readonly #stages: readonly Queues<Item>[];
   #running: readonly Waiting<Item>[] = [];
   #begun = new Set<number>();
 
-  constructor(options: MadeStagedOptions) {
+  constructor(options: SimulatedStagedOptions) {
     this.#options = options;
     this.#costs = options.stages.map(() => new RunCost(0.05));
     this.#stages = options.stages.map(() => ({ realtime: [], bulk: [] }));
@@ -184,7 +190,7 @@ export class MadeStaged<Item extends MadeItem> implements MadeEngine<Item> {
     return cost;
   }
 
-  #stageOf(stage: number): MadeStage {
+  #stageOf(stage: number): SimulatedStage {
     const found = this.#options.stages[stage];
     if (found === undefined) throw new Error(`there is no stage ${stage}`);
     return found;

@@ -1,11 +1,11 @@
-/** A made server among others: what it says of itself each second, and when a model comes or goes, as an edge hears of it. */
+/** A simulated server among others: what it says of itself each second, and when a model comes or goes, as an edge hears of it. */
 import { changeMs, entryMs } from "../nats/announced.js";
 import { HeardNode } from "../nats/heard-node.js";
 import type { NodeEntry, NodeModel } from "../nats/node-entry.js";
 import type { VirtualClock } from "../simulation/virtual-clock.js";
-import { MadeServer, type MadeServerParts } from "./made-server.js";
+import { SimulatedServer, type SimulatedServerParts } from "./simulated-server.js";
 
-export interface MadeNodeParts extends Omit<MadeServerParts, "onResidence"> {
+export interface SimulatedNodeParts extends Omit<SimulatedServerParts, "onResidence"> {
   readonly instance: string;
   /** When it first says again what it has: machines are not started at the same moment. */
   readonly phaseMs: number;
@@ -13,19 +13,19 @@ export interface MadeNodeParts extends Omit<MadeServerParts, "onResidence"> {
   readonly tasks: ReadonlyMap<string, readonly string[]>;
 }
 
-export class MadeNode {
+export class SimulatedNode {
   readonly instance: string;
-  readonly server: MadeServer;
+  readonly server: SimulatedServer;
   /** As the edge knows it. */
   readonly heard: HeardNode;
-  readonly #parts: MadeNodeParts;
+  readonly #parts: SimulatedNodeParts;
   #isToldSoon = false;
 
-  constructor(parts: MadeNodeParts) {
+  constructor(parts: SimulatedNodeParts) {
     const { instance, clock, phaseMs } = parts;
     this.instance = instance;
     this.#parts = parts;
-    this.server = new MadeServer({ ...parts, onResidence: () => this.#tellSoon() });
+    this.server = new SimulatedServer({ ...parts, onResidence: () => this.#tellSoon() });
     this.heard = new HeardNode(this.#entry(), () => clock.now());
     this.#tellAfter(phaseMs);
   }
@@ -62,9 +62,9 @@ export class MadeNode {
       instance: this.instance,
       node: this.instance,
       role: "node",
-      version: "made",
-      environment: "made",
-      configHash: "made",
+      version: "simulated",
+      environment: "simulated",
+      configHash: "simulated",
       state: "ready",
       isDraining: false,
       hasLeft: false,

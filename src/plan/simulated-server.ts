@@ -1,5 +1,5 @@
 /**
- * A server without processes and without models, on a made clock: the product's door, scheduler and engines' choosing, with pipelines whose
+ * A server without processes and without models, on a virtual clock: the product's door, scheduler and engines' choosing, with pipelines whose
  * runs take what was recorded.
  *
  *   arrive ─► admission ── prepareMs ─► deadline ─► scheduler ─► pipelines ─► ended
@@ -11,14 +11,14 @@ import type { PolicyName } from "../scheduler/policy.js";
 import { engineClassOf } from "../scheduler/rank.js";
 import type { Batch, Decision, ItemSpec } from "../scheduler/types.js";
 import { ClockedScheduler } from "../simulation/clocked-scheduler.js";
-import type { MadeItem } from "../simulation/made-engine.js";
+import type { SimulatedItem } from "../simulation/simulated-engine.js";
 import type { VirtualClock } from "../simulation/virtual-clock.js";
 import { Admission } from "../submit/admission.js";
 import { deadlineRefusal } from "../submit/local/deadline-refusal.js";
 import { itemCountOf } from "./call-parts.js";
-import { MadePipeline } from "./made-pipeline.js";
 import type { PlannedModel } from "./planned-models.js";
 import type { RecordedCall, RecordedLoad } from "./recorded-load.js";
+import { SimulatedPipeline } from "./simulated-pipeline.js";
 
 export interface ServerShape {
   readonly policy: PolicyName;
@@ -35,7 +35,7 @@ export interface PlannedPipeline {
   readonly resident: readonly string[];
 }
 
-export interface MadeServerParts {
+export interface SimulatedServerParts {
   readonly clock: VirtualClock;
   readonly load: RecordedLoad;
   readonly models: readonly PlannedModel[];
@@ -103,14 +103,14 @@ interface ModelDeeds {
 
 interface OpenItem {
   readonly call: OpenCall;
-  readonly item: MadeItem;
+  readonly item: SimulatedItem;
 }
 
-export class MadeServer implements CallTaker {
-  readonly #parts: MadeServerParts;
+export class SimulatedServer implements CallTaker {
+  readonly #parts: SimulatedServerParts;
   readonly #scheduler: ClockedScheduler;
   readonly #admission: Admission;
-  readonly #pipelines = new Map<string, MadePipeline>();
+  readonly #pipelines = new Map<string, SimulatedPipeline>();
   readonly #models: ReadonlyMap<string, PlannedModel>;
   readonly #items = new Map<number, OpenItem>();
   readonly #requests = new Map<number, OpenCall>();
@@ -119,7 +119,7 @@ export class MadeServer implements CallTaker {
   readonly #did = new Map<string, ModelDeeds>();
   #nextId = 0;
 
-  constructor(parts: MadeServerParts) {
+  constructor(parts: SimulatedServerParts) {
     const { clock, load, models, shape } = parts;
     this.#parts = parts;
     this.#models = new Map(models.map((each) => [each.spec.model, each]));
@@ -192,7 +192,7 @@ export class MadeServer implements CallTaker {
       betweenMs: shape.betweenMs,
       stretch: () => shape.stretchOf(this.#running, recordedMs()),
     };
-    const pipeline = new MadePipeline(
+    const pipeline = new SimulatedPipeline(
       clock,
       {
         onEnded: (itemIds) => this.#ended(pipelineId, itemIds),
@@ -360,7 +360,7 @@ export class MadeServer implements CallTaker {
     return deeds;
   }
 
-  #pipeline(pipelineId: string): MadePipeline {
+  #pipeline(pipelineId: string): SimulatedPipeline {
     const pipeline = this.#pipelines.get(pipelineId);
     if (pipeline === undefined) throw new Error(`there is no pipeline ${pipelineId}`);
     return pipeline;

@@ -1,12 +1,12 @@
-/** A pipeline of a made server: runs what its process chooses, one run after the other, each for as long as it takes there. */
+/** A pipeline of a simulated server: runs what its process chooses, one run after the other, each for as long as it takes there. */
 import type { StageReport } from "../frames/messages.js";
 import type { SeenPipeline } from "../nats/queue-estimate.js";
 import { generationEngineDefaults } from "../runtime/generation/generation-engine.js";
 import { stagedEngineDefaults } from "../runtime/staged/staged-engine.js";
-import type { MadeEngine, MadeItem } from "../simulation/made-engine.js";
-import { MadeGeneration } from "../simulation/made-generation.js";
-import { type HostedTurn, MadeProcess } from "../simulation/made-process.js";
-import { MadeStaged } from "../simulation/made-staged.js";
+import type { SimulatedEngine, SimulatedItem } from "../simulation/simulated-engine.js";
+import { SimulatedGeneration } from "../simulation/simulated-generation.js";
+import { type HostedTurn, SimulatedProcess } from "../simulation/simulated-process.js";
+import { SimulatedStaged } from "../simulation/simulated-staged.js";
 import type { VirtualClock } from "../simulation/virtual-clock.js";
 import type { PlannedModel } from "./planned-models.js";
 
@@ -24,11 +24,11 @@ export interface PipelineTimes {
 
 const reportEveryMs = 1_000;
 
-export class MadePipeline {
+export class SimulatedPipeline {
   readonly #clock: VirtualClock;
   readonly #events: PipelineEvents;
   readonly #times: PipelineTimes;
-  readonly #process: MadeProcess<MadeItem>;
+  readonly #process: SimulatedProcess<SimulatedItem>;
   #turn: HostedTurn | null = null;
   #turnBeganMs = 0;
   /** Items that it was given, and that are not back. */
@@ -42,7 +42,7 @@ export class MadePipeline {
     this.#clock = clock;
     this.#events = events;
     this.#times = times;
-    this.#process = new MadeProcess({ now: () => clock.now() });
+    this.#process = new SimulatedProcess({ now: () => clock.now() });
   }
 
   get isRunning(): boolean {
@@ -75,7 +75,10 @@ export class MadePipeline {
     this.#process.unload(model);
   }
 
-  add(batch: Parameters<MadeProcess<MadeItem>["add"]>[0], items: readonly MadeItem[]): void {
+  add(
+    batch: Parameters<SimulatedProcess<SimulatedItem>["add"]>[0],
+    items: readonly SimulatedItem[],
+  ): void {
     this.#process.add(batch, items);
     for (const { itemId } of items) this.#held.add(itemId);
     // What else this step sends comes before the first run.
@@ -126,11 +129,11 @@ export class MadePipeline {
   }
 }
 
-function engineOf({ spec, engine, stages, runMs }: PlannedModel, rowsMax: number): MadeEngine {
+function engineOf({ spec, engine, stages, runMs }: PlannedModel, rowsMax: number): SimulatedEngine {
   const limits = { rowsMax };
   if (engine === "generation")
-    return new MadeGeneration({ limits: { ...generationEngineDefaults, ...limits }, runMs });
+    return new SimulatedGeneration({ limits: { ...generationEngineDefaults, ...limits }, runMs });
   const staged = { ...stagedEngineDefaults, ...limits };
   if (stages.length === 0) throw new Error(`nothing is known of what ${spec.model} runs`);
-  return new MadeStaged({ stages, limits: staged, runMs });
+  return new SimulatedStaged({ stages, limits: staged, runMs });
 }

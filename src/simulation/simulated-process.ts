@@ -1,31 +1,31 @@
-/** The models in a made process, and whose turn it is there. */
+/** The models in a simulated process, and whose turn it is there. */
 import type { WorkClass } from "millrace-client/wire";
 import type { StageReport } from "../frames/messages.js";
 import { EngineTurns, type TurnTaker } from "../runtime/engine-turns.js";
-import type { EngineRun, MadeEngine, MadeItem } from "./made-engine.js";
 import { RunMeter } from "./run-meter.js";
+import type { EngineRun, SimulatedEngine, SimulatedItem } from "./simulated-engine.js";
 
-export interface HostedMade<Item extends MadeItem = MadeItem> extends TurnTaker {
+export interface SimulatedResident<Item extends SimulatedItem = SimulatedItem> extends TurnTaker {
   readonly model: string;
-  readonly engine: MadeEngine<Item>;
+  readonly engine: SimulatedEngine<Item>;
 }
 
 /** Whoever holds the turns to an account of its own. */
 export interface TurnsWatcher {
-  chosen(next: HostedMade, active: readonly HostedMade[]): void;
-  ran(hosted: HostedMade, ms: number): void;
+  chosen(next: SimulatedResident, active: readonly SimulatedResident[]): void;
+  ran(hosted: SimulatedResident, ms: number): void;
   broke(why: string): void;
 }
 
-class Hosted<Item extends MadeItem> implements HostedMade<Item> {
+class Hosted<Item extends SimulatedItem> implements SimulatedResident<Item> {
   readonly model: string;
-  readonly engine: MadeEngine<Item>;
+  readonly engine: SimulatedEngine<Item>;
   readonly meter: RunMeter = new RunMeter();
   /** Realtime items that it has. */
   readonly realtime: Set<number> = new Set();
   readonly predictedMs: () => number;
 
-  constructor(model: string, engine: MadeEngine<Item>, predictedMs: () => number) {
+  constructor(model: string, engine: SimulatedEngine<Item>, predictedMs: () => number) {
     this.model = model;
     this.engine = engine;
     this.predictedMs = predictedMs;
@@ -37,13 +37,13 @@ class Hosted<Item extends MadeItem> implements HostedMade<Item> {
 }
 
 /** A run that is due, and who else would have run. */
-export interface HostedTurn<Item extends MadeItem = MadeItem> {
-  readonly hosted: HostedMade<Item>;
+export interface HostedTurn<Item extends SimulatedItem = SimulatedItem> {
+  readonly hosted: SimulatedResident<Item>;
   readonly run: EngineRun<Item>;
-  readonly active: readonly HostedMade<Item>[];
+  readonly active: readonly SimulatedResident<Item>[];
 }
 
-export interface MadeProcessOptions {
+export interface SimulatedProcessOptions {
   readonly now: () => number;
   readonly watcher?: TurnsWatcher;
   /** Of any run, where engines are not to be asked. */
@@ -56,16 +56,16 @@ interface AddedBatch {
   readonly class: WorkClass;
 }
 
-export class MadeProcess<Item extends MadeItem> {
-  readonly #options: MadeProcessOptions;
+export class SimulatedProcess<Item extends SimulatedItem> {
+  readonly #options: SimulatedProcessOptions;
   readonly #models = new Map<string, Hosted<Item>>();
   readonly #turns = new EngineTurns<Hosted<Item>>();
 
-  constructor(options: MadeProcessOptions) {
+  constructor(options: SimulatedProcessOptions) {
     this.#options = options;
   }
 
-  load(model: string, engine: MadeEngine<Item>): void {
+  load(model: string, engine: SimulatedEngine<Item>): void {
     const { now, predictedMs } = this.#options;
     const expectedMs = () => predictedMs ?? engine.predictedMs(now());
     this.#models.set(model, new Hosted(model, engine, expectedMs));

@@ -11,7 +11,13 @@ import {
   type WaitingItem,
 } from "../runtime/generation/choosing.js";
 import { RunCost } from "../runtime/run-cost.js";
-import { type EngineRun, type MadeEngine, type MadeItem, type RunMs, sum } from "./made-engine.js";
+import {
+  type EngineRun,
+  type RunMs,
+  type SimulatedEngine,
+  type SimulatedItem,
+  sum,
+} from "./simulated-engine.js";
 
 /** Whoever holds the choosing to an account of its own. */
 export interface ChoosingWatcher {
@@ -21,7 +27,7 @@ export interface ChoosingWatcher {
   broke(why: string): void;
 }
 
-export interface MadeGenerationOptions<Item> {
+export interface SimulatedGenerationOptions<Item> {
   readonly limits: ChoosingLimits;
   readonly runMs: RunMs;
   /** Tokens that a lane advances in one run: more of them are fewer events, in the same order. Default: 1. */
@@ -45,8 +51,8 @@ interface Lane<Item> extends LaneLoad {
   jobs: Job<Item>[];
 }
 
-export class MadeGeneration<Item extends MadeItem> implements MadeEngine<Item> {
-  readonly #options: MadeGenerationOptions<Item>;
+export class SimulatedGeneration<Item extends SimulatedItem> implements SimulatedEngine<Item> {
+  readonly #options: SimulatedGenerationOptions<Item>;
   readonly #stride: number;
   readonly #choosing: Choosing;
   readonly #watcher: ChoosingWatcher | null;
@@ -56,7 +62,7 @@ export class MadeGeneration<Item extends MadeItem> implements MadeEngine<Item> {
   readonly #lanes = new Map<string, Lane<Item>>();
   #encoding: Job<Item>[] = [];
 
-  constructor(options: MadeGenerationOptions<Item>) {
+  constructor(options: SimulatedGenerationOptions<Item>) {
     this.#options = options;
     this.#stride = options.stride ?? 1;
     const costs = {

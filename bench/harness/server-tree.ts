@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 /** The real command, and the one whose workers take recorded times (timed/timed-model.ts). */
 const serveScripts: Readonly<Record<"real" | "timed", string>> = {
   real: fileURLToPath(import.meta.resolve("#src/cli/main.js")),
-  timed: fileURLToPath(new URL("./timed/serve.js", import.meta.url)),
+  timed: fileURLToPath(new URL("../timed/serve.js", import.meta.url)),
 };
 
 /** Starts a command as the leader of a group, with its output in a pipe. */

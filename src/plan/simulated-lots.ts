@@ -1,25 +1,25 @@
-/** A large call on its way through an edge: the rules of its lots are the product's (submit/nats/lots.ts), the nodes are made. */
+/** A large call on its way through an edge: the rules of its lots are the product's (submit/nats/lots.ts), the nodes are simulated. */
 import { MillraceError } from "millrace-client/wire";
 import type { VirtualClock } from "../simulation/virtual-clock.js";
 import type { NodeCandidate } from "../submit/nats/known-models.js";
 import { type GivenLot, Lots, lookMs } from "../submit/nats/lots.js";
 import { refusalsMax } from "../submit/nats/node-tries.js";
 import { itemCountOf, leftMs, partOfCall } from "./call-parts.js";
-import type { CallError, CallEvents } from "./made-server.js";
 import type { RecordedCall } from "./recorded-load.js";
+import type { CallError, CallEvents } from "./simulated-server.js";
 
 const late = new MillraceError("deadline_exceeded", "not finished before its deadline");
 
-export interface MadeLotsParts {
+export interface SimulatedLotsParts {
   readonly clock: VirtualClock;
   readonly candidates: () => readonly NodeCandidate[];
   readonly ask: (node: NodeCandidate, part: RecordedCall, events: CallEvents) => void;
 }
 
-export class MadeLots {
+export class SimulatedLots {
   readonly #call: RecordedCall;
   readonly #events: CallEvents;
-  readonly #parts: MadeLotsParts;
+  readonly #parts: SimulatedLotsParts;
   readonly #lots: Lots;
   readonly #arrivedAtMs: number;
   #open = 0;
@@ -29,7 +29,7 @@ export class MadeLots {
   #isOver = false;
   #stopLook: () => void = () => {};
 
-  constructor(call: RecordedCall, events: CallEvents, parts: MadeLotsParts) {
+  constructor(call: RecordedCall, events: CallEvents, parts: SimulatedLotsParts) {
     this.#call = call;
     this.#events = events;
     this.#parts = parts;

@@ -1,15 +1,17 @@
 /**
- * READ FIRST of this folder: the server's own rules on a clock that is made, without processes and without models. What the product
+ * READ FIRST of this folder: the server's own rules on a virtual clock, without processes and without models. What the product
  * decides by is the product's code; what a run takes is asked for.
  *
- *   virtual-clock.ts       time                        made-engine.ts       what an engine is here; made-generation.ts, made-staged.ts
- *   clocked-scheduler.ts   the scheduler on it         made-process.ts      the models of a pipeline, and whose turn it is there
- *   run-meter.ts           what a pipeline reports
+ *   virtual-clock.ts        time
+ *   clocked-scheduler.ts    the scheduler on it
+ *   simulated-engine.ts     what an engine is here; simulated-generation.ts and simulated-staged.ts are the two kinds
+ *   simulated-process.ts    the models of a pipeline, and whose turn it is there
+ *   run-meter.ts            what a pipeline reports
  */
 import type { WorkClass } from "millrace-client/wire";
 
 /** What an engine knows of an item. */
-export interface MadeCost {
+export interface SimulatedCost {
   readonly units: number;
   readonly width: number;
   readonly rows: number;
@@ -17,9 +19,9 @@ export interface MadeCost {
   readonly outputTokens?: number;
 }
 
-export interface MadeItem {
+export interface SimulatedItem {
   readonly itemId: number;
-  readonly cost: MadeCost;
+  readonly cost: SimulatedCost;
 }
 
 /** What a run of so many rows, each padded to this width, takes. */
@@ -28,7 +30,7 @@ export type RunMs = (
   run: { readonly rows: number; readonly width: number; readonly paddedUnits: number },
 ) => number;
 
-export interface EngineRun<Item extends MadeItem = MadeItem> {
+export interface EngineRun<Item extends SimulatedItem = SimulatedItem> {
   readonly stage: string;
   readonly runs: number;
   readonly rows: number;
@@ -43,7 +45,7 @@ export interface EngineRun<Item extends MadeItem = MadeItem> {
   finish(ms: number, nowMs: number): readonly Item[];
 }
 
-export interface MadeEngine<Item extends MadeItem = MadeItem> {
+export interface SimulatedEngine<Item extends SimulatedItem = SimulatedItem> {
   add(
     batch: { readonly batchId: number; readonly class: WorkClass },
     items: readonly Item[],
