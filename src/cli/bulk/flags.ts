@@ -1,7 +1,7 @@
 /** READ FIRST. What the commands share that work through inputs without number: their flags. Who does the work: workplace.ts. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type MillraceError, type WorkClass, workClasses } from "millrace-client";
-import { readProblem } from "../../work/file-problem.js";
+import { readProblem, writeProblem } from "../../work/file-problem.js";
 import { AdvisedError } from "../advised-error.js";
 import { addKeyFlag } from "../remote.js";
 
@@ -60,9 +60,11 @@ export function wholeNumber(value: string): number {
   throw new InvalidArgumentError("Not a whole number.");
 }
 
-/** A path that a flag or an argument names. `cause`: what came of reading it, or why nothing can be done with it in words. */
+/** A path that a flag or an argument names, and why nothing can be done with it. */
 export function unusable(flag: string, path: string, cause: unknown): MillraceError {
-  const message = `${flag}: cannot use ${path}: ${readProblem(cause)}`;
-  const advice = `Check the name, and that you may ${flag === "--out" ? "write" : "read"} it.`;
+  const isWritten = flag === "--out";
+  const told = isWritten ? writeProblem(cause) : readProblem(cause);
+  const message = `${flag}: cannot use ${path}: ${typeof cause === "string" ? cause : told}`;
+  const advice = `Check the name, and that you may ${isWritten ? "write" : "read"} it.`;
   return new AdvisedError("option_invalid", message, advice);
 }

@@ -3,7 +3,6 @@ import { once } from "node:events";
 import { access, constants, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { move } from "../../platform/move.js";
-import { writeProblem } from "../../work/file-problem.js";
 import { printResult } from "../print.js";
 import { BufferedFile } from "./buffered-file.js";
 import { unusable } from "./flags.js";
@@ -33,7 +32,7 @@ export async function assertWritable(path: string, input: string | null = null):
   try {
     await access(dirname(path), constants.W_OK);
   } catch (error) {
-    throw unusable("--out", path, writeProblem(error));
+    throw unusable("--out", path, error);
   }
   const there = await stat(path).catch(() => null);
   if (there?.isDirectory() === true) throw unusable("--out", path, "it is a folder");
@@ -86,7 +85,7 @@ class WholeFile implements TextOutput {
     try {
       await move(this.#partial, this.#path);
     } catch (error) {
-      throw unusable("--out", this.#path, writeProblem(error));
+      throw unusable("--out", this.#path, error);
     }
   }
 
