@@ -1,5 +1,5 @@
 /** `millrace init`: a configuration file with every option in it, as a comment, with what it means and its default. */
-import { realpath, rm, writeFile } from "node:fs/promises";
+import { constants, copyFile, realpath, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client/wire";
@@ -10,10 +10,10 @@ import type { Machine } from "../options/machine.js";
 import type { OptionKey } from "../options/options.js";
 import { resolveConfiguration } from "../options/resolve.js";
 import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js";
-import { linkNew } from "../platform/link.js";
 import { makeFolders } from "../platform/make-folders.js";
 import { move } from "../platform/move.js";
 import { writeProblem } from "../work/file-problem.js";
+import { hasCode } from "../work/thrown.js";
 import { defaultText } from "./option-flags.js";
 import { printText, tell } from "./print.js";
 
@@ -53,7 +53,7 @@ async function write(path: string, dir: string, force: boolean): Promise<void> {
   try {
     await makeFolders(dir);
     await writeFile(partial, configurationText());
-    isWritten = force ? await writeOver(partial, path) : await linkNew(partial, path);
+    isWritten = force ? await writeOver(partial, path) : await writeNew(partial, path);
   } catch (cause) {
     const message = `cannot write ${path}: ${writeProblem(cause)}`;
     throw new MillraceError("option_invalid", message, { cause });
@@ -63,6 +63,17 @@ async function write(path: string, dir: string, force: boolean): Promise<void> {
   if (isWritten) return;
   const message = `${path} is there already; --force writes over it`;
   throw new MillraceError("option_invalid", message);
+}
+
+/** False: the name is taken. Not every file system has hard links. */
+async function writeNew(partial: string, path: string): Promise<boolean> {
+  try {
+    await copyFile(partial, path, constants.COPYFILE_EXCL);
+    return true;
+  } catch (error) {
+    if (hasCode(error, "EEXIST")) return false;
+    throw error;
+  }
 }
 
 /** What a link points to is replaced, and not the link. */

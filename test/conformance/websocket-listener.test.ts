@@ -265,22 +265,51 @@ test("a message that does not come to its end, and a peer that is not there any 
   assert.equal((await gone.closed()).code, 1006);
 });
 
-test("a peer that is there is asked again and again, and stays", async () => {
+/** With beats that only the test moves, to the end of the connection: what is made on its clock must be cleared there. */
+async function beating(work: (client: WsClient, beat: () => void) => Promise<void>): Promise<void> {
   const pingMs = 25;
   mock.timers.enable({ apis: ["setInterval"] });
   try {
     await using front = await TestFront.start({}, { pingMs });
-    await using there = await begun(front);
+    {
+      await using client = await begun(front);
+      await work(client, () => mock.timers.tick(pingMs));
+    }
+    await until(() => front.front.held().connections === 0);
+  } finally {
+    mock.timers.reset();
+  }
+}
+
+test("a peer that is there is asked again and again, and stays", async () => {
+  await beating(async (there, beat) => {
     for (let pings = 0; pings < 4; pings += 1) {
       const asked = once(there.ws, "ping");
-      mock.timers.tick(pingMs);
+      beat();
       await asked;
       // Behind its answer to the ping, in the same connection.
       await answers(there);
     }
-  } finally {
-    mock.timers.reset();
-  }
+  });
+});
+
+test("defect: whose answer to a ping lay in the socket while the server stood still was taken for gone", async () => {
+  await beating(async (there, beat) => {
+    // It has answered; and as if all had stood still then, timers that are due come before the server gets to read that.
+    const beaten = new Promise<void>((resolve) => {
+      there.ws.once("ping", () => {
+        setTimeout(() => {
+          beat();
+          resolve();
+        }, 1);
+        const stillUntilMs = performance.now() + 5;
+        while (performance.now() < stillUntilMs);
+      });
+    });
+    beat();
+    await beaten;
+    await answers(there);
+  });
 });
 
 test("who asks for much and reads nothing is ended, and what waited for it is given back", async () => {

@@ -86,6 +86,7 @@ export class OpenChannel implements Channel, Rester {
   #seenBytes = 0;
   #isPinged = false;
   readonly #pings: NodeJS.Timeout;
+  #lookAgain: NodeJS.Immediate | undefined;
   #closeTimer: NodeJS.Timeout | null = null;
 
   constructor(parts: ChannelParts) {
@@ -299,7 +300,10 @@ export class OpenChannel implements Channel, Rester {
       return;
     }
     if (this.#isPinged && !hasCome) {
-      this.#parts.ws.terminate();
+      // Where this process stood still its timers come first, and what lies in the socket is read behind them.
+      this.#lookAgain = setImmediate(() => {
+        if (this.socket.bytesRead === bytesRead) this.#parts.ws.terminate();
+      });
       return;
     }
     this.#isPinged = true;
@@ -328,6 +332,7 @@ export class OpenChannel implements Channel, Rester {
 
   #over(): void {
     clearInterval(this.#pings);
+    clearImmediate(this.#lookAgain);
     if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
     this.#isClosing = true;
     this.#writer.end();
