@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { DeploymentIdentity, TranslateOutcome } from "millrace-client";
+import { hasCode } from "#src/work/thrown.js";
 
 export interface Exchange {
   /** Counts from 0, in the order of arrival. */
@@ -33,7 +34,9 @@ export async function serveHttp(
     const closed = new Promise<"finished" | "gone">((resolve) => {
       response.on("close", () => resolve(response.writableFinished ? "finished" : "gone"));
     });
-    void readBody(request).then(async (body) => {
+    void bytesOf(request).then(async (bytes) => {
+      if (bytes === null) return;
+      const body = await readBody(request, bytes);
       const number = exchanges.length;
       const exchange = { number, request, response, body, texts: textsOf(body), closed };
       exchanges.push(exchange);
@@ -137,10 +140,19 @@ export function answerJson({ response }: Exchange, status: number, body: unknown
   response.end(JSON.stringify(body));
 }
 
-async function readBody(request: IncomingMessage): Promise<unknown> {
+/** Null: the caller left in the midst, as one does that is killed. */
+async function bytesOf(request: IncomingMessage): Promise<Buffer | null> {
   const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
-  const bytes = Buffer.concat(chunks);
+  try {
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+  } catch (error) {
+    if (hasCode(error, "ECONNRESET")) return null;
+    throw error;
+  }
+  return Buffer.concat(chunks);
+}
+
+async function readBody(request: IncomingMessage, bytes: Buffer): Promise<unknown> {
   const type = request.headers["content-type"] ?? "";
   if (type.startsWith("multipart/form-data")) return await readForm(bytes, type);
   const text = bytes.toString("utf8");
