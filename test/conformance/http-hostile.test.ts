@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { get, post, type RawSocket, sized, TestFront } from "../support/http-front.js";
+import { someOf } from "../support/long.js";
 import { until } from "../support/until.js";
 
 const KiB = 1024;
@@ -337,10 +338,11 @@ test("defect 4: three hundred bombs that stall hold what they sent, not what wou
 const brotli = (bytes: Buffer | string): Buffer =>
   brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } });
 
-for (const [encoding, compress] of [
+const encodings = [
   ["gzip", gzipSync],
   ["br", brotli],
-] as const) {
+] as const;
+for (const [encoding, compress] of someOf(encodings, 2)) {
   test(`defect 4: a small body in ${encoding} overtakes a hundred bombs, within the budget`, async () => {
     const bodiesBytesMax = 16 * KiB * KiB;
     await using front = await TestFront.start({ bodiesBytesMax });

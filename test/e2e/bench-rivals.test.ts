@@ -17,30 +17,41 @@ import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
 import { tinyModels } from "../support/tiny-marian.js";
 
-test("the made model gives outputs of the imposed length that depend on the input, the same for the same seed", async () => {
-  await using dir = await TempDir.make();
-  const folder = dir.file("made");
-  const shape = ["--shape", "tiny", "--seed", "3", "--precision", "int8"];
-  const out = await bench("make-model", ...shape, "--out", folder, "--source", dir.file("source"));
-  assert.match(out, /0\.7 M parameters, .*outputs of 6 tokens/);
-  await writeMarian(dir.file("again"), marianShapes["tiny"] ?? assert.fail(), 3);
-  const weights = (of: string) => readFile(dir.file(`${of}/model.safetensors`));
-  assert.ok((await weights("source")).equals(await weights("again")));
-  const manifest = await readGeneration(folder);
-  const paths = { encoder: `${folder}/encoder.onnx`, decoder: `${folder}/decoder.onnx` };
-  const model = await GenerationModel.load(paths, manifest, { threads: 1, spin: false });
-  const sentences = readSentences(shippedSentences, `${folder}/tokenizer.json`, 12);
-  const ids = sentences.map(({ tokenIds }) => tokenIds);
-  for (const beams of [1, 3]) {
-    const results = await perToken(64, beams)(model, ids);
-    assert.deepEqual(
-      results.map((tokens) => tokens.length),
-      ids.map(() => 6),
+longTest(
+  "the made model gives outputs of the imposed length that depend on the input, the same for the same seed",
+  {},
+  async () => {
+    await using dir = await TempDir.make();
+    const folder = dir.file("made");
+    const shape = ["--shape", "tiny", "--seed", "3", "--precision", "int8"];
+    const out = await bench(
+      "make-model",
+      ...shape,
+      "--out",
+      folder,
+      "--source",
+      dir.file("source"),
     );
-    assert.ok(new Set(results.map(String)).size > 6, String(results));
-  }
-  await model.release();
-});
+    assert.match(out, /0\.7 M parameters, .*outputs of 6 tokens/);
+    await writeMarian(dir.file("again"), marianShapes["tiny"] ?? assert.fail(), 3);
+    const weights = (of: string) => readFile(dir.file(`${of}/model.safetensors`));
+    assert.ok((await weights("source")).equals(await weights("again")));
+    const manifest = await readGeneration(folder);
+    const paths = { encoder: `${folder}/encoder.onnx`, decoder: `${folder}/decoder.onnx` };
+    const model = await GenerationModel.load(paths, manifest, { threads: 1, spin: false });
+    const sentences = readSentences(shippedSentences, `${folder}/tokenizer.json`, 12);
+    const ids = sentences.map(({ tokenIds }) => tokenIds);
+    for (const beams of [1, 3]) {
+      const results = await perToken(64, beams)(model, ids);
+      assert.deepEqual(
+        results.map((tokens) => tokens.length),
+        ids.map(() => 6),
+      );
+      assert.ok(new Set(results.map(String)).size > 6, String(results));
+    }
+    await model.release();
+  },
+);
 
 /** A program by itself, as the driver is one. */
 async function writeFakeDriver(dir: TempDir): Promise<string> {

@@ -7,59 +7,17 @@
  */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import {
-  chmod,
-  cp,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, dirname, join, relative, sep } from "node:path";
-import { test } from "node:test";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { isLong } from "../support/long.js";
+import { isLong, longTest } from "../support/long.js";
 import { isUnreachable } from "../support/npm-registry.js";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const quick = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
-
-/** Without the registry: both, unpacked as `folders`, go where npm would put them, beside what is installed here. */
-async function unpack(cwd: string, folders: readonly string[]): Promise<void> {
-  const target = join(cwd, "node_modules");
-  await cp(join(root, "node_modules"), target, {
-    recursive: true,
-    // One link for each package of others, and none for ours, which is a link to the checkout.
-    filter: async (from, to) => {
-      const depth = relative(target, to).split(sep).filter(Boolean).length;
-      const isScope = basename(from).startsWith("@");
-      if (depth === 0 || (depth === 1 && isScope)) return true;
-      if (!basename(from).startsWith(".") && basename(from) !== "millrace-client") {
-        await symlink(from, to);
-      }
-      return false;
-    },
-  });
-  for (const folder of folders) {
-    const { name } = JSON.parse(await readFile(join(folder, "package.json"), "utf8")) as {
-      readonly name: string;
-    };
-    await rename(folder, join(target, name));
-  }
-  await mkdir(join(target, ".bin"));
-  const { bin } = JSON.parse(await readFile(join(target, "millrace", "package.json"), "utf8")) as {
-    readonly bin: { readonly millrace: string };
-  };
-  await chmod(join(target, "millrace", bin.millrace), 0o755);
-  await symlink(join("..", "millrace", bin.millrace), join(target, ".bin", "millrace"));
-}
 
 async function install(
   cwd: string,
@@ -69,47 +27,42 @@ async function install(
   await run(command, [...prefix, "install", "--ignore-scripts", ...quick, ...tarballs], { cwd });
 }
 
-test("the tarballs run in an empty folder, unpacked there and, in the long run, installed by this npm and npm 10", {
-  skip: isLong && (await isUnreachable()) && "the npm registry cannot be reached",
-}, async (context) => {
-  const folder = await mkdtemp(join(tmpdir(), "millrace-pack-"));
-  context.after(() => rm(folder, { recursive: true }));
-  // Without scripts: prepack would clean and build under the feet of the other tests.
-  const pack = ["pack", "--ignore-scripts", "--pack-destination", folder];
-  await run("npm", [...pack, "-w", "client", "--include-workspace-root"], { cwd: root });
-  const tarballs = (await readdir(folder)).map((name) => join(folder, name));
-  assert.equal(tarballs.length, 2);
-  const folders: string[] = [];
-  for (const tarball of tarballs) {
-    const unpacked = await mkdtemp(join(folder, "unpacked-"));
-    await assertTidy(tarball, unpacked);
-    folders.push(join(unpacked, "package"));
-  }
-  const ways: readonly (readonly [string, (cwd: string) => Promise<void>])[] = isLong
-    ? [
-        ["npm", (cwd) => install(cwd, tarballs, ["npm"])],
-        ["npm 10", (cwd) => install(cwd, tarballs, ["npx", "-y", "npm@10"])],
-      ]
-    : [["unpacked", (cwd) => unpack(cwd, folders)]];
-  for (const [name, bring] of ways) {
-    await context.test(name, async () => {
-      const cwd = await mkdtemp(join(folder, "app-"));
-      await writeFile(join(cwd, "package.json"), '{"private":true,"type":"module"}');
-      await bring(cwd);
-      const help = await run(join(cwd, "node_modules", ".bin", "millrace"), ["--help"]);
-      assert.match(help.stdout, /translate/);
-      const first = ["--no-install", "millrace", "translate", "Good morning.", "--local"];
-      const { stdout: translated, stderr: told } = await run("npx", first, { cwd });
-      assert.match(translated, /^\p{Script=Han}.*\n$/u);
-      assert.match(told, /^millrace: this process does it, .*\n$/);
-      const source = `
+const skip = isLong && (await isUnreachable()) && "the npm registry cannot be reached";
+
+longTest(
+  "the tarballs run in an empty folder, installed by this npm and npm 10",
+  { skip },
+  async (context) => {
+    const folder = await mkdtemp(join(tmpdir(), "millrace-pack-"));
+    context.after(() => rm(folder, { recursive: true }));
+    // Without scripts: prepack would clean and build under the feet of the other tests.
+    const pack = ["pack", "--ignore-scripts", "--pack-destination", folder];
+    await run("npm", [...pack, "-w", "client", "--include-workspace-root"], { cwd: root });
+    const tarballs = (await readdir(folder)).map((name) => join(folder, name));
+    assert.equal(tarballs.length, 2);
+    for (const tarball of tarballs)
+      await assertTidy(tarball, await mkdtemp(join(folder, "unpacked-")));
+    for (const npm of [["npm"], ["npx", "-y", "npm@10"]] as const) {
+      await context.test(npm.join(" "), async () => {
+        const cwd = await mkdtemp(join(folder, "app-"));
+        await writeFile(join(cwd, "package.json"), '{"private":true,"type":"module"}');
+        await install(cwd, tarballs, npm);
+        const help = await run(join(cwd, "node_modules", ".bin", "millrace"), ["--help"]);
+        assert.match(help.stdout, /translate/);
+        const first = ["--no-install", "millrace", "translate", "Good morning.", "--local"];
+        const { stdout: translated, stderr: told } = await run("npx", first, { cwd });
+        assert.match(translated, /^\p{Script=Han}.*\n$/u);
+        assert.match(told, /^millrace: this process does it, .*\n$/);
+        const source = `
         import { Millrace } from "millrace-client";
         import { errorRegistry } from "millrace-client/wire";
         import { InferenceSession } from "onnxruntime-node";
         console.log(typeof Millrace, typeof errorRegistry, typeof InferenceSession);`;
-      const imported = await run(process.execPath, ["--input-type=module", "-e", source], { cwd });
-      assert.equal(imported.stdout, "function object function\n");
-      const program = `
+        const imported = await run(process.execPath, ["--input-type=module", "-e", source], {
+          cwd,
+        });
+        assert.equal(imported.stdout, "function object function\n");
+        const program = `
         import { createServer } from "millrace";
         import { Millrace } from "millrace-client";
         const server = await createServer({ port: 0, logLevel: "warn" });
@@ -118,12 +71,13 @@ test("the tarballs run in an empty folder, unpacked there and, in the long run, 
         console.log(results[0].text);
         client.close();
         console.log(await server.close());`;
-      const served = await run(process.execPath, ["--input-type=module", "-e", program], { cwd });
-      assert.match(served.stdout, /^\p{Script=Han}.*\ntrue\n$/u);
-      await rm(cwd, { recursive: true });
-    });
-  }
-});
+        const served = await run(process.execPath, ["--input-type=module", "-e", program], { cwd });
+        assert.match(served.stdout, /^\p{Script=Han}.*\ntrue\n$/u);
+        await rm(cwd, { recursive: true });
+      });
+    }
+  },
+);
 
 /** It goes to `unpacked`: what a stranger needs is in it, source maps lead somewhere, and nothing of the build or the tests comes along. */
 async function assertTidy(tarball: string, unpacked: string): Promise<void> {

@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import axe from "axe-core";
 import { writeSite } from "../../site/main.js";
 import { launchBrowser, skipWithoutBrowser } from "../support/browser.js";
+import { longTest } from "../support/long.js";
 import { TempDir } from "../support/temp-dir.js";
 
 let temp: TempDir;
@@ -84,49 +85,53 @@ async function serveFiles(under: string, asked: string[]): Promise<Server> {
   return server;
 }
 
-test("in a browser: no complaint, no other host, accessible in both themes, found by its search, no wider than a telephone", {
-  skip: skipWithoutBrowser,
-  timeout: 60_000,
-}, async () => {
-  const asked: string[] = [];
-  const server = await serveFiles("/some/where/", asked);
-  const browser = await launchBrowser();
-  try {
-    const { port } = server.address() as AddressInfo;
-    const url = `http://127.0.0.1:${port}/some/where/`;
-    const complaints: string[] = [];
-    for (const [address, colorScheme, width] of [
-      ["", "light", 1400],
-      ["docs/options.html", "dark", 1400],
-      ["docs/benchmarks.html", "light", 390],
-    ] as const) {
-      const page = await browser.newPage({ colorScheme, viewport: { width, height: 900 } });
-      page.on("console", (message) => complaints.push(message.text()));
-      page.on("pageerror", (error) => complaints.push(error.message));
-      page.on("request", (request) => {
-        if (!request.url().startsWith(url)) complaints.push(request.url());
-      });
-      page.on("response", (response) => {
-        if (!response.ok()) complaints.push(`${response.status()} ${response.url()}`);
-      });
-      await page.goto(url + address);
-      await page.evaluate(axe.source);
-      const found = await page.evaluate(
-        `axe.run().then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes[0].html))`,
-      );
-      assert.deepEqual(found, [], address);
-      const isWider = await page.evaluate("document.documentElement.scrollWidth > innerWidth");
-      assert.equal(isWider, false, address);
-      await page.keyboard.press("/");
-      await page.keyboard.type("what durable means");
-      await page.keyboard.press("Enter");
-      await page.waitForURL(/\/docs\/jobs\.html#what-durable-means$/);
-      await page.close();
+longTest(
+  "in a browser: no complaint, no other host, accessible in both themes, found by its search, no wider than a telephone",
+  {
+    skip: skipWithoutBrowser,
+    timeout: 60_000,
+  },
+  async () => {
+    const asked: string[] = [];
+    const server = await serveFiles("/some/where/", asked);
+    const browser = await launchBrowser();
+    try {
+      const { port } = server.address() as AddressInfo;
+      const url = `http://127.0.0.1:${port}/some/where/`;
+      const complaints: string[] = [];
+      for (const [address, colorScheme, width] of [
+        ["", "light", 1400],
+        ["docs/options.html", "dark", 1400],
+        ["docs/benchmarks.html", "light", 390],
+      ] as const) {
+        const page = await browser.newPage({ colorScheme, viewport: { width, height: 900 } });
+        page.on("console", (message) => complaints.push(message.text()));
+        page.on("pageerror", (error) => complaints.push(error.message));
+        page.on("request", (request) => {
+          if (!request.url().startsWith(url)) complaints.push(request.url());
+        });
+        page.on("response", (response) => {
+          if (!response.ok()) complaints.push(`${response.status()} ${response.url()}`);
+        });
+        await page.goto(url + address);
+        await page.evaluate(axe.source);
+        const found = await page.evaluate(
+          `axe.run().then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes[0].html))`,
+        );
+        assert.deepEqual(found, [], address);
+        const isWider = await page.evaluate("document.documentElement.scrollWidth > innerWidth");
+        assert.equal(isWider, false, address);
+        await page.keyboard.press("/");
+        await page.keyboard.type("what durable means");
+        await page.keyboard.press("Enter");
+        await page.waitForURL(/\/docs\/jobs\.html#what-durable-means$/);
+        await page.close();
+      }
+      assert.deepEqual(complaints, []);
+      assert.ok(asked.includes("/some/where/search.json"));
+    } finally {
+      await browser.close();
+      server.close();
     }
-    assert.deepEqual(complaints, []);
-    assert.ok(asked.includes("/some/where/search.json"));
-  } finally {
-    await browser.close();
-    server.close();
-  }
-});
+  },
+);
