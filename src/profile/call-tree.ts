@@ -34,7 +34,7 @@ export function rootFrame(): CalledFrame {
 }
 
 /** In microseconds, by the clock that V8 writes down. */
-export interface SampledSpan {
+interface SampledSpan {
   readonly from: number;
   readonly to: number;
 }

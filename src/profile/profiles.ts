@@ -14,7 +14,7 @@ import {
   type StageTime,
 } from "millrace-client/wire";
 import { aborted } from "../work/aborted.js";
-import { withResolvers } from "../work/with-resolvers.js";
+import { within } from "../work/within.js";
 
 /** The name of the server's own thread. */
 export const frontName = "front";
@@ -138,22 +138,11 @@ async function answered(
   until: AbortSignal,
   answerMsMax: number,
 ): Promise<SampledProfile> {
-  let timer: NodeJS.Timeout | undefined;
-  let isOver = false;
-  const { promise: late, reject } = withResolvers<never>();
-  const onEnd = (): void => {
-    // Its end may be what the pipeline answered to: then nobody waits any more.
-    if (isOver) return;
-    const message = `the pipeline gave no profile within ${answerMsMax} ms of its end`;
-    timer = setTimeout(() => reject(new MillraceError("worker_lost", message)), answerMsMax);
-  };
-  void aborted(until).then(onEnd);
-  try {
-    return await Promise.race([profile, late]);
-  } finally {
-    isOver = true;
-    clearTimeout(timer);
-  }
+  // Its end may be what it answers to, and it may answer without one.
+  await Promise.race([profile, aborted(until)]);
+  if (await within(answerMsMax, profile)) return await profile;
+  const message = `the pipeline gave no profile within ${answerMsMax} ms of its end`;
+  throw new MillraceError("worker_lost", message);
 }
 
 function stagesBetween(

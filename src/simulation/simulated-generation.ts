@@ -130,15 +130,7 @@ export class SimulatedGeneration<Item extends SimulatedItem> implements Simulate
   }
 
   predictedMs(nowMs: number): number {
-    const decision = this.#choosing.decide(this.#work(), nowMs);
-    switch (decision.kind) {
-      case "idle":
-        return 0;
-      case "encode":
-        return this.#encodeCost.predictMs(decision.chunk.length * decision.width);
-      case "decode":
-        return this.#decodeCost.predictMs(this.#lanes.get(decision.laneKey)?.rows ?? 0);
-    }
+    return this.#choosing.predictedMs(this.#work(), nowMs);
   }
 
   begun(): number[] {

@@ -128,6 +128,21 @@ export class Choosing {
     return { kind: "decode", workClass, laneKey };
   }
 
+  /** Of the run that would be next; 0 where there is none. */
+  predictedMs(work: EngineWork<WaitingItem>, nowMs: number): number {
+    const decision = this.decide(work, nowMs);
+    switch (decision.kind) {
+      case "idle":
+        return 0;
+      case "encode":
+        return this.#costs.encodeMs(decision.chunk.length * decision.width);
+      case "decode":
+        return this.#costs.decodeMs(
+          [...work.lanes].find(({ key }) => key === decision.laneKey)?.rows ?? 0,
+        );
+    }
+  }
+
   /** After the run: `work` as it is now. */
   ran(
     decision: Exclude<RunDecision<WaitingItem>, { readonly kind: "idle" }>,

@@ -131,15 +131,7 @@ export class GenerationEngine implements Engine {
   }
 
   predictedMs(): number {
-    const decision = this.#choosing.decide(this.#work, performance.now());
-    switch (decision.kind) {
-      case "idle":
-        return 0;
-      case "encode":
-        return this.#encodeCost.predictMs(decision.chunk.length * decision.width);
-      case "decode":
-        return this.#decodeCost.predictMs(this.#lanes.get(decision.laneKey).rows);
-    }
+    return this.#choosing.predictedMs(this.#work, performance.now());
   }
 
   release(): Promise<void> {
